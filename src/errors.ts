@@ -175,11 +175,6 @@ export const codes = {
     charged: 'no',
     says: "a file that reshoot did not write stands at the output's name: move it away",
   },
-  crash_loop: {
-    disposition: 'fatal',
-    charged: 'no',
-    says: 'the row was started ten times without an answer',
-  },
   bug: { disposition: 'fatal', charged: 'no', says: 'a fault of reshoot: please report it with the log' },
 } as const satisfies Record<string, CodeEntry>;
 

@@ -1,0 +1,45 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+
+/** Which process did this: enough to tell later whether it still lives. */
+export const ownerSchema = z.object({
+  host: z.string(),
+  pid: z.number().int(),
+  /** When the process started, in the system's own ticks, so that a reused pid is noticed. Unknown outside Linux. */
+  started: z.string().optional(),
+});
+
+export type Owner = z.infer<typeof ownerSchema>;
+
+const bootTicks = (pid: number): string | undefined => {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    // The name in the second field may hold spaces and brackets: count from behind the last one.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+};
+
+const started = bootTicks(process.pid);
+
+/** This process. */
+export const self: Owner = { host: hostname(), pid: process.pid, ...(started && { started }) };
+
+/** Two descriptions of one process. */
+export function isSame(a: Owner, b: Owner): boolean {
+  return a.host === b.host && a.pid === b.pid && a.started === b.started;
+}
+
+/** Does a process on this host still live? Undefined for one on another host: only its heartbeat can tell. */
+export function livesHere(owner: Owner): boolean | undefined {
+  if (owner.host !== self.host) return undefined;
+  if (owner.started !== undefined) return bootTicks(owner.pid) === owner.started;
+  try {
+    process.kill(owner.pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}

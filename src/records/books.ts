@@ -1,0 +1,54 @@
+import { callId, chargeOf, mayBePaid, type Call } from './call.ts';
+import type { Run } from './runs.ts';
+
+/** A run's money as its records have it; what the throttle's ledger is made from. */
+export interface RunBooks {
+  cap: number | undefined;
+  budget: number;
+  charged: number;
+  unknown: number;
+  extra: number;
+  open: { call: string; account: string; extra: boolean }[];
+  recent: { call: string; account: string; at: number }[];
+}
+
+/**
+ * Adds up a run's calls. An open call holds a credit until somebody learns what became of it.
+ * @param stories all rows' calls below the output, of all runs
+ * @param since epoch milliseconds: later calls, of any run, count as recent
+ */
+export async function addUp(
+  run: Run,
+  stories: AsyncIterable<{ calls: Call[] }>,
+  since: number,
+): Promise<RunBooks> {
+  const { max_credits: cap, retry_budget: budget } = run;
+  const books: RunBooks = { cap, budget, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
+  for await (const { calls } of stories) {
+    addRow(
+      books,
+      calls.filter((call) => call.run === run.run),
+    );
+    for (const call of calls) {
+      const at = Date.parse(call.started_at);
+      if (at >= since && call.closed?.outcome !== 'not_sent') {
+        books.recent.push({ call: callId(call), account: call.account, at });
+      }
+    }
+  }
+  return books;
+}
+
+function addRow(books: RunBooks, calls: Call[]): void {
+  let paid = 0;
+  for (const call of calls) {
+    const extra = paid > 0;
+    if (!call.closed) {
+      books.open.push({ call: callId(call), account: call.account, extra });
+    } else if (mayBePaid(call)) {
+      books[chargeOf(call) === 'yes' ? 'charged' : 'unknown'] += 1;
+      if (extra) books.extra += 1;
+    }
+    if (mayBePaid(call)) paid += 1;
+  }
+}

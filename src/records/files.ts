@@ -1,0 +1,9 @@
+/** What records need of the storage they lie in; `Storage` fits. */
+export interface RecordFiles {
+  read(name: string): Promise<Buffer | undefined>;
+  readRange(name: string, from: number, length: number): Promise<Buffer>;
+  stat(name: string): Promise<{ changedMs: number } | undefined>;
+  create(name: string, content: string): Promise<boolean>;
+  write(name: string, content: string | AsyncIterable<string> | Iterable<string>): Promise<void>;
+  list(folder: string): Promise<string[]>;
+}

@@ -1,0 +1,194 @@
+import { z } from 'zod';
+import { codes, exitCodes, type ErrorCode, type ExitCode } from '../errors.ts';
+import { ratios, type Row } from '../model.ts';
+import { sourceSchema } from './call.ts';
+import type { RecordFiles } from './files.ts';
+
+const folder = '.reshoot/runs';
+
+const runSchema = z.object({
+  v: z.literal(1),
+  run: z.string(),
+  manifest: z.string(),
+  origin: z.string(),
+  started_at: z.string(),
+  /** sha256 of what the plan asks for: an equal plan goes on with a run that was cut off. */
+  plan: z.string(),
+  rows: z.number().int(),
+  /** The user's own columns, in the manifest's order. */
+  columns: z.array(z.string()),
+  max_attempts: z.number().int(),
+  /** Calls charged or unknown never exceed it; absent: no cap. */
+  max_credits: z.number().int().optional(),
+  /** Extra calls of the run that were charged or unknown never exceed it. */
+  retry_budget: z.number().int(),
+  on_unknown: z.enum(['retry', 'hold']).optional(),
+  /** Stop when this share of at least 20 finished rows failed. */
+  halt_share: z.number().optional(),
+  timeout_ms: z.number(),
+  force: z.boolean(),
+});
+
+/** A run's options as they were given, the latest winning: `runs/<run>/run.json`. Version 1. */
+export type Run = z.infer<typeof runSchema>;
+
+const stopSchema = z.object({
+  code: z.literal(Object.values(exitCodes)),
+  reason: z.string(),
+});
+
+/** Why a run ended before its rows were done. */
+export interface Stop {
+  code: ExitCode;
+  reason: string;
+}
+
+const endSchema = z.object({
+  v: z.literal(1),
+  stop: stopSchema.optional(),
+  summary: z.record(z.string(), z.unknown()),
+});
+
+/** Written last of all: the run is finished and its report exists. */
+export interface End {
+  stop?: Stop | undefined;
+  summary: Record<string, unknown>;
+}
+
+const noteSchema = z.object({
+  v: z.literal(1),
+  row: z.number().int(),
+  status: z.enum(['skipped', 'failed', 'held']),
+  error_code: z.enum(Object.keys(codes) as [ErrorCode, ...ErrorCode[]]).optional(),
+  error_message: z.string().optional(),
+  /** The call that paid for a skipped row's picture, and that row's id: perhaps not its own. */
+  paid_by: z.object({ id: z.string(), n: z.number().int() }).optional(),
+  /** A skipped row's own name below the output. */
+  output: z.string().optional(),
+  /** What was read to find that out, so that it need not be read again. */
+  sources: z.array(sourceSchema),
+});
+
+/** How a row was settled without a call of its own in the run: `runs/<run>/rows/<row>.json`. Version 1. */
+export type Note = Omit<z.infer<typeof noteSchema>, 'v'>;
+
+const pictureSchema = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('file'),
+    path: z.string(),
+    bytes: z.number(),
+    mtimeMs: z.number(),
+    ino: z.number(),
+  }),
+  z.object({ kind: z.literal('url'), url: z.string() }),
+]);
+
+const rowSchema = z.object({
+  row: z.number().int().positive(),
+  line: z.number().int(),
+  id: z.string(),
+  pictures: z.array(pictureSchema),
+  prompt: z.string(),
+  size: z.string(),
+  ratio: z.enum(ratios),
+  route: z.union([z.literal(1), z.literal(2)]),
+  output: z.string(),
+  columns: z.record(z.string(), z.string()),
+  selected: z.boolean(),
+  invalid: z.string().optional(),
+});
+
+/** Where a row's line lies in its plan, so that a worker reads it and no more. */
+export interface Place {
+  row: number;
+  from: number;
+  length: number;
+}
+
+export interface Runs {
+  /** All runs into this output, the oldest first. */
+  list(): Promise<string[]>;
+  read(run: string): Promise<Run>;
+  write(run: Run): Promise<void>;
+  writePlan(run: string, rows: Iterable<Row>): Promise<void>;
+  /** Every row of the plan with its place, in order. */
+  plan(run: string): AsyncIterable<{ row: Row; place: Place }>;
+  /** One row of the plan. @throws Error where the place is not that row's */
+  row(run: string, place: Place): Promise<Row>;
+  end(run: string): Promise<End | undefined>;
+  writeEnd(run: string, end: End): Promise<void>;
+  note(run: string, note: Note): Promise<void>;
+  /** The run's notes by row. */
+  notes(run: string): Promise<Map<number, Note>>;
+}
+
+/** Runs below an output: `.reshoot/runs/<run>/`, with the options, the plan, the notes and the end. */
+export function createRuns(files: RecordFiles): Runs {
+  const readJson = async <T>(name: string, schema: z.ZodType<T>): Promise<T | undefined> => {
+    const text = await files.read(name);
+    if (!text) return undefined;
+    const parsed = schema.safeParse(JSON.parse(text.toString('utf8')));
+    if (!parsed.success)
+      throw new Error(`${name} is damaged or of a newer reshoot: ${z.prettifyError(parsed.error)}`);
+    return parsed.data;
+  };
+  const writeJson = (name: string, content: object): Promise<void> =>
+    files.write(name, `${JSON.stringify({ v: 1, ...content }, null, 1)}\n`);
+
+  return {
+    async list() {
+      const names = await files.list(folder);
+      return names.flatMap((name) => (name.endsWith('/') ? [name.slice(0, -1)] : [])).sort();
+    },
+    async read(run) {
+      const found = await readJson(at(run, 'run.json'), runSchema);
+      if (!found) throw new Error(`run ${run} is not in this output`);
+      return found;
+    },
+    write: (run) => writeJson(at(run.run, 'run.json'), run),
+    writePlan: (run, rows) => files.write(at(run, 'plan.jsonl'), planLines(rows)),
+    async *plan(run) {
+      const text = await files.read(at(run, 'plan.jsonl'));
+      if (text) yield* planRows(text);
+    },
+    async row(run, place) {
+      const line = await files.readRange(at(run, 'plan.jsonl'), place.from, place.length);
+      const row = rowSchema.parse(JSON.parse(line.toString('utf8'))) as Row;
+      if (row.row !== place.row)
+        throw new Error(`run ${run}: row ${place.row} is not at its place in the plan`);
+      return row;
+    },
+    end: (run) => readJson(at(run, 'end.json'), endSchema),
+    writeEnd: (run, end) => writeJson(at(run, 'end.json'), end),
+    note: (run, note) => writeJson(at(run, `rows/${note.row}.json`), note),
+    async notes(run) {
+      const names = await files.list(at(run, 'rows'));
+      const notes = new Map<number, Note>();
+      for (const name of names) {
+        const note = await readJson(at(run, `rows/${name}`), noteSchema);
+        if (note) notes.set(note.row, note);
+      }
+      return notes;
+    },
+  };
+}
+
+const at = (run: string, name: string): string => `${folder}/${run}/${name}`;
+
+function* planLines(rows: Iterable<Row>): Iterable<string> {
+  for (const row of rows) yield `${JSON.stringify(row)}\n`;
+}
+
+function* planRows(text: Buffer): Iterable<{ row: Row; place: Place }> {
+  for (let from = 0, end = 0; from < text.length; from = end + 1) {
+    end = text.indexOf(10, from);
+    if (end < 0) throw new Error('the plan is cut off: it was not written by reshoot, or damaged since');
+    const row = rowSchema.parse(JSON.parse(text.toString('utf8', from, end))) as Row;
+    yield { row, place: { row: row.row, from, length: end - from } };
+  }
+}
+
+/** A run's id: sorts by time, and may stand in a file name and in a job's id. */
+export function newRunId(now: Date, random: string): string {
+  return `r${now.toISOString().replaceAll(/[-:]|\..*/g, '')}-${random}`;
+}

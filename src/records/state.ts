@@ -1,0 +1,99 @@
+import { codes, type ErrorCode } from '../errors.ts';
+import type { Route } from '../model.ts';
+import { chargeOf, codeOf, isAttempt, mayBePaid, type Call } from './call.ts';
+
+/** The options of a run that decide about its rows. */
+export interface RowRules {
+  run: string;
+  maxAttempts: number;
+  /** As the user gave it; not given, each call's own rule stands. */
+  onUnknown?: 'retry' | 'hold' | undefined;
+  /** Do rows again although they are done. */
+  force: boolean;
+}
+
+/** What is to be done about a row, as its records have it. */
+export type Verdict =
+  | { is: 'done'; call: Call }
+  | { is: 'failed' | 'held'; call: Call; code: ErrorCode }
+  | { is: 'due'; due: Due };
+
+/** The call that a row needs next. */
+export interface Due {
+  n: number;
+  /** Attempts of this run, this one counted; odd ones take the row's route, even ones the other. */
+  attempt: number;
+  route: Route;
+  /** The row may have been paid in this run already, so this one counts against the retry budget. */
+  extra: boolean;
+}
+
+/**
+ * The state of a row: done, failed for good, held, or due for its next call. Reads nothing but the row's calls, so a
+ * crash, another process or a lost Redis can't change the answer. An open call is taken for lost: ask only when its
+ * process is dead.
+ * @param paid what the row would be paid for now; undefined when that isn't known yet, then nothing counts as done
+ */
+export function judge(route: Route, calls: Call[], paid: string | undefined, rules: RowRules): Verdict {
+  const own = calls.filter((call) => call.run === rules.run);
+  const same = calls.filter((call) => call.fingerprint === paid);
+  const done = same.findLast((call) => call.closed?.picture && (!rules.force || call.run === rules.run));
+  if (done) return { is: 'done', call: done };
+  const last = own.findLast(isAttempt);
+  const earlier = same.findLast(isAttempt);
+  if (last) {
+    const stop = stopAfter(last, own, rules);
+    if (stop) return { is: stop, call: last, code: codeOf(last) ?? 'bug' };
+  } else if (earlier && !rules.force) {
+    const stop = stopAfterEarlier(earlier, same, rules);
+    if (stop) return { is: stop, call: earlier, code: codeOf(earlier) ?? 'bug' };
+  }
+  const attempt = own.filter(isAttempt).length + 1;
+  const other: Route = route === 1 ? 2 : 1;
+  return {
+    is: 'due',
+    due: {
+      n: (calls.at(-1)?.n ?? 0) + 1,
+      attempt,
+      route: attempt % 2 === 1 ? route : other,
+      extra: own.some(mayBePaid),
+    },
+  };
+}
+
+function stopAfter(last: Call, own: Call[], rules: RowRules): 'failed' | 'held' | undefined {
+  if (last.closed?.picture) return undefined;
+  if (isHeld(last, rules)) return 'held';
+  if (isForGood(last, own)) return 'failed';
+  return own.filter(isAttempt).length >= rules.maxAttempts ? 'failed' : undefined;
+}
+
+/** What an earlier run left behind: what failed for good stays so until the row changes, what is held stays held. */
+function stopAfterEarlier(last: Call, same: Call[], rules: RowRules): 'failed' | 'held' | undefined {
+  if (last.closed?.picture) return undefined;
+  if (isHeld(last, rules)) return 'held';
+  return isForGood(last, same) ? 'failed' : undefined;
+}
+
+const isHeld = (last: Call, rules: RowRules): boolean =>
+  chargeOf(last) === 'unknown' && (rules.onUnknown ?? last.on_unknown) === 'hold';
+
+/** Would trying again be in vain? A content refusal is final once both routes have said it. */
+function isForGood(last: Call, calls: Call[]): boolean {
+  const code = codeOf(last);
+  if (code === 'content_refused') {
+    const refusing = calls.filter((call) => codeOf(call) === code).map((call) => call.route);
+    return new Set(refusing).size === 2;
+  }
+  return code !== undefined && codes[code].disposition === 'fatal';
+}
+
+/**
+ * How long to wait before an attempt: 1 s, 2 s, 4 s … before the 2nd, 3rd, 4th, at most 30 s, ± 20 %.
+ * @param random in [0, 1)
+ * @returns milliseconds
+ */
+export function backoffMs(attempt: number, random: number): number {
+  const base = Math.min(30_000, 1000 * 2 ** Math.max(0, attempt - 2));
+  return Math.round(base * (0.8 + 0.4 * random));
+}

@@ -1,0 +1,210 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import {
+  constants,
+  copyFile,
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  realpath,
+  rename,
+  rm,
+  writeFile,
+} from 'node:fs/promises';
+import { dirname, join, sep } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { pathToFileURL } from 'node:url';
+import { SurroundingsError, systemCode, toError } from '../errors.ts';
+import type { Content, Storage, StoredFile } from './storage.ts';
+
+/** Our own folder below the output; nobody else need look into it. */
+const own = '.reshoot';
+
+/** File systems without hard links say one of these. */
+const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
+
+/**
+ * A folder as storage: temporary file in the target's folder, fsync, rename (or link, where nothing may be replaced),
+ * fsync of the folder.
+ * @throws SurroundingsError when the folder can't be made or entered
+ */
+export async function openFolder(path: string): Promise<Storage> {
+  const root = await guarded('output folder', async () => {
+    await mkdir(join(path, own, 'spool'), { recursive: true, mode: 0o700 });
+    return realpath(path);
+  });
+  const at = (name: string): string => join(root, ...segments(name));
+  /** Makes the file's folder and refuses one that a link leads out of the output. */
+  const ready = async (name: string): Promise<string> => {
+    const file = at(name);
+    const folder = dirname(file);
+    await mkdir(folder, { recursive: true });
+    const real = await realpath(folder);
+    if (real !== root && !real.startsWith(root + sep))
+      throw new Error(`${name} leads out of the output through a link`);
+    return file;
+  };
+
+  return {
+    uri: pathToFileURL(root).href,
+    spool: join(root, own, 'spool'),
+    read: (name) => guarded(name, () => optional(readFile(at(name)))),
+    readRange: (name, from, length) => guarded(name, () => readRange(at(name), from, length)),
+    stat: (name) => guarded(name, () => statFile(at(name), name)),
+    create: (name, content) =>
+      guarded(name, async () => {
+        const file = await ready(name);
+        return viaTemporary(file, content, (temporary) => putNew(temporary, file));
+      }),
+    write: (name, content) =>
+      guarded(name, async () => {
+        const file = await ready(name);
+        await viaTemporary(file, content, (temporary) => rename(temporary, file));
+      }),
+    keep: (file, name, sha256) =>
+      guarded(name, async () => {
+        const target = await ready(name);
+        if (await copyNew(file, target, sha256)) return true;
+        return (await optional(hashFile(target))) === sha256;
+      }),
+    move: (from, to) =>
+      guarded(from, async () => {
+        const target = await ready(to);
+        if (await optional(lstat(target))) throw new Error(`${to} exists already`);
+        await optional(rename(at(from), target));
+        await syncFolder(dirname(target));
+      }),
+    remove: (name) => guarded(name, () => rm(at(name), { force: true })),
+    list: (folder) => guarded(folder, () => listFolder(folder === '' ? root : at(folder))),
+  };
+}
+
+/** A name's parts. Whoever made the name has cleaned it; this is the last door. */
+function segments(name: string): string[] {
+  const parts = name.split('/');
+  if (
+    parts.some(
+      (part) => part === '' || part === '.' || part === '..' || part.includes('\\') || part.includes('\0'),
+    )
+  ) {
+    throw new Error(`"${name}" is no name below the output`);
+  }
+  return parts;
+}
+
+async function guarded<T>(name: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    throw new SurroundingsError(`${name}: ${toError(error).message}`, { cause: error });
+  }
+}
+
+async function optional<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    throw error;
+  }
+}
+
+async function readRange(file: string, from: number, length: number): Promise<Buffer> {
+  const handle = await open(file, 'r');
+  try {
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, from);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function statFile(file: string, name: string): Promise<StoredFile | undefined> {
+  const stat = await optional(lstat(file));
+  return stat && { name, bytes: stat.size, changedMs: stat.mtimeMs };
+}
+
+async function listFolder(folder: string): Promise<string[]> {
+  const entries = (await optional(readdir(folder, { withFileTypes: true }))) ?? [];
+  return entries
+    .filter((entry) => !isTemporary(entry.name))
+    .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name));
+}
+
+const temporaryBeside = (file: string): string => join(dirname(file), `.reshoot-${randomUUID()}.tmp`);
+
+/** A file on its way, or one that a killed process left behind. */
+const isTemporary = (name: string): boolean => /^\.reshoot-[\w-]+\.tmp$/.test(name);
+
+/** Writes a temporary file durably, has it put in place, makes the folder durable; nothing is left on failure. */
+async function viaTemporary<T>(
+  file: string,
+  content: Content,
+  put: (temporary: string) => Promise<T>,
+): Promise<T> {
+  const temporary = temporaryBeside(file);
+  try {
+    const handle = await open(temporary, 'wx');
+    try {
+      await writeFile(handle, content);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    return await put(temporary);
+  } finally {
+    await rm(temporary, { force: true });
+    await syncFolder(dirname(file));
+  }
+}
+
+async function copyNew(from: string, to: string, sha256: string): Promise<boolean> {
+  const temporary = temporaryBeside(to);
+  try {
+    await copyFile(from, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    const handle = await open(temporary, 'r+');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if ((await hashFile(temporary)) !== sha256) throw new Error(`${from} changed on its way to ${to}`);
+    return await putNew(temporary, to);
+  } finally {
+    await rm(temporary, { force: true });
+    await syncFolder(dirname(to));
+  }
+}
+
+/** A rename that replaces nothing. Without hard links the look and the rename are two steps, the best there is. */
+async function putNew(temporary: string, file: string): Promise<boolean> {
+  try {
+    await link(temporary, file);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    if (!noLinks.has(systemCode(error) ?? '')) throw error;
+  }
+  if (await optional(lstat(file))) return false;
+  await rename(temporary, file);
+  return true;
+}
+
+async function hashFile(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(file), hash);
+  return hash.digest('hex');
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,44 @@
+/** A file below the output. */
+export interface StoredFile {
+  /** Path below the output, with `/` between folders. */
+  name: string;
+  bytes: number;
+  /** Epoch milliseconds of the last change. */
+  changedMs: number;
+}
+
+/** What a file is written from. */
+export type Content = string | Buffer | AsyncIterable<string | Buffer> | Iterable<string | Buffer>;
+
+/**
+ * Where pictures, records and reports lie: a folder, later a bucket. A name is a path below the output; one that leads
+ * out of it (`..`, absolute, through a link) is refused with an `Error`. Whatever fails underneath is thrown as
+ * `SurroundingsError`.
+ */
+export interface Storage {
+  /** Absolute; what a job carries so that a worker elsewhere opens the same output. */
+  readonly uri: string;
+  /** A local folder for answers on their way in. */
+  readonly spool: string;
+  /** The file's content, or undefined where there is none. */
+  read(name: string): Promise<Buffer | undefined>;
+  /** `length` bytes from `from`, or fewer at the end. A missing file is an error. */
+  readRange(name: string, from: number, length: number): Promise<Buffer>;
+  /** Facts about a file, or undefined where there is none. */
+  stat(name: string): Promise<StoredFile | undefined>;
+  /** Creates a file whole and durably, or returns false because the name is taken: the fence. */
+  create(name: string, content: string): Promise<boolean>;
+  /** Writes a file durably, replacing what was there in one step: readers see the old or the new one. */
+  write(name: string, content: Content): Promise<void>;
+  /**
+   * Puts a local file's bytes at a free name, durably and in one step, after checking them against `sha256`.
+   * @returns false where another file stands there; one with the very same bytes counts as put
+   */
+  keep(file: string, name: string, sha256: string): Promise<boolean>;
+  /** Moves a file below the output; the target must be free. A missing file is no error. */
+  move(from: string, to: string): Promise<void>;
+  /** A missing file is no error. */
+  remove(name: string): Promise<void>;
+  /** Files and folders (their names end with `/`) directly in a folder; none where it is missing. */
+  list(folder: string): Promise<string[]>;
+}

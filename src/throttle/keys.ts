@@ -1,0 +1,22 @@
+import { createHash } from 'node:crypto';
+
+/** Names of the throttle's keys in Redis. All share one hash tag, so that one script may touch them on a cluster. */
+export interface ThrottleKeys {
+  log(account: string): string;
+  state(account: string): string;
+  ledger(run: string): string;
+  open(run: string): string;
+}
+
+/** An account is one at one API origin: a simulator's limit is not the real one's. */
+export function throttleKeys(namespace: string, origin: string): ThrottleKeys {
+  const api = createHash('sha256').update(origin).digest('hex').slice(0, 8);
+  const account = (name: string, what: string): string => `{${namespace}}:account:${api}:${name}:${what}`;
+  const run = (id: string, what: string): string => `{${namespace}}:run:${id}:${what}`;
+  return {
+    log: (name) => account(name, 'log'),
+    state: (name) => account(name, 'state'),
+    ledger: (id) => run(id, 'ledger'),
+    open: (id) => run(id, 'open'),
+  };
+}

@@ -1,0 +1,70 @@
+import type { Redis } from 'ioredis';
+import type { ExitCode } from '../errors.ts';
+import type { ThrottleKeys } from './keys.ts';
+import { rebuild } from './scripts.ts';
+
+/** What a run has spent and may spend, as its records have it. */
+export interface Books {
+  /** Hard cap of credits; undefined: none. */
+  cap: number | undefined;
+  /** Extra calls that may be charged or unknown. */
+  budget: number;
+  charged: number;
+  unknown: number;
+  extra: number;
+  /** Calls in flight, which hold a credit each. */
+  open: { call: string; account: string; extra: boolean }[];
+  /** Calls of the last window, for a throttle's log that was lost. Epoch milliseconds. */
+  recent: { call: string; account: string; at: number }[];
+}
+
+export type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
+
+/** A run's permission to spend: its state and its books in Redis. */
+export interface Ledger {
+  /** Opens the run's books, as at its start: the options given now win. */
+  open(run: string, books: Books): Promise<void>;
+  /** Makes the books again where Redis has lost them or may have lost writes; else leaves them alone. */
+  mend(run: string, books: Books): Promise<void>;
+  /** Undefined: Redis knows nothing of the run. */
+  state(run: string): Promise<{ state: RunState; stop?: { code: ExitCode; reason: string } } | undefined>;
+  /** No further call of the run is sent; the first reason stands. */
+  stop(run: string, code: ExitCode, reason: string): Promise<void>;
+  /** Forgets a finished run. */
+  remove(run: string): Promise<void>;
+}
+
+export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number): Ledger {
+  const write = async (run: string, books: Books, start: boolean): Promise<void> => {
+    for (const { call, account, at } of books.recent) await restore(call, account, at);
+    const held = books.open.flatMap(({ call, account, extra }) => [call, `${extra ? 1 : 0}:${account}`]);
+    const { cap = -1, budget, charged, unknown, extra } = books;
+    const counts = [start ? 1 : 0, cap, budget, charged, unknown, extra];
+    await redis.eval(rebuild, 2, keys.ledger(run), keys.open(run), ...counts, ...held);
+  };
+  /** Entered as if sent a little later than its record says: the record is written before the first byte. */
+  const restore = (call: string, account: string, at: number): Promise<unknown> =>
+    redis
+      .multi()
+      .zadd(keys.log(account), 'GT', at + windowMs / 12, call)
+      .pexpire(keys.log(account), windowMs * 3)
+      .exec();
+
+  return {
+    open: (run, books) => write(run, books, true),
+    mend: (run, books) => write(run, books, false),
+    async state(run) {
+      const [state, code, reason] = await redis.hmget(keys.ledger(run), 'state', 'stop_code', 'stop_reason');
+      if (!state) return undefined;
+      const stop = code ? { stop: { code: Number(code) as ExitCode, reason: reason ?? '' } } : {};
+      return { state: state as RunState, ...stop };
+    },
+    async stop(run, code, reason) {
+      const first = await redis.hsetnx(keys.ledger(run), 'stop_code', code);
+      if (first) await redis.hset(keys.ledger(run), 'state', 'stopped', 'stop_reason', reason);
+    },
+    async remove(run) {
+      await redis.del(keys.ledger(run), keys.open(run));
+    },
+  };
+}

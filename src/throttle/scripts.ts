@@ -1,0 +1,197 @@
+/**
+ * The throttle's decisions in Redis, each atomic, each safe to be sent twice. Redis' own clock is the only one.
+ *
+ * An account's `log` (ZSET: call → when it was sent) and `state` (hash): `paused` until when, `cap` lowered to and
+ * `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and `probed` when last tried,
+ * `refusing` since when, `firewall` 403s in a row.
+ * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
+ * `unusable` in a row, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
+ */
+
+const clock = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + t[2] / 1000
+local function ms(x) return string.format('%.3f', x) end
+`;
+
+/** The books are this server's: one that was restarted, replaced or emptied may have lost writes. */
+const books = `
+local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local function current(ledger) return redis.call('HGET', ledger, 'server') == server end
+`;
+
+const guard = `
+local function guardOf(state, base, widest)
+  local g = redis.call('HMGET', state, 'guard', 'guard_at')
+  local width, at = tonumber(g[1]), tonumber(g[2])
+  if not width or not at then return base end
+  local days = math.floor((now - at) / 86400000)
+  return math.min(widest, math.max(base, width / 2 ^ days))
+end
+`;
+
+/**
+ * KEYS ledger, open, then log and state of each account.
+ * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, then each account's name.
+ * → slot, account | wait, ms | yield, ms | parked, reasons | cap | budget | paused | cancelled | stopped | rebuild
+ */
+export const take = `${clock}${books}${guard}
+local call, extra = ARGV[1], ARGV[2] == '1'
+local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local longest, probeAfter = tonumber(ARGV[7]), tonumber(ARGV[8])
+if not current(KEYS[1]) then return {'rebuild'} end
+local held = redis.call('HGET', KEYS[2], call)
+if held then return {'slot', string.sub(held, 3)} end
+
+local run = redis.call('HMGET', KEYS[1], 'state', 'cap', 'budget', 'charged', 'unknown', 'extra')
+if run[1] ~= 'running' then return {run[1]} end
+local cap, budget = tonumber(run[2]), tonumber(run[3])
+local spent, extras = tonumber(run[4]) + tonumber(run[5]), tonumber(run[6])
+local open, extraOpen = 0, 0
+for _, value in ipairs(redis.call('HVALS', KEYS[2])) do
+  open = open + 1
+  if string.sub(value, 1, 1) == '1' then extraOpen = extraOpen + 1 end
+end
+if cap >= 0 and spent + open + 1 > cap then
+  if spent >= cap then return {'cap'} end
+  return {'yield', '1000'}
+end
+if extra and extras + extraOpen + 1 > budget then
+  if extras >= budget then return {'budget'} end
+  return {'yield', '1000'}
+end
+
+local best, free, wait, parked, probe = 0, 0, window, {}, false
+for i = 3, #KEYS, 2 do
+  local log, state = KEYS[i], KEYS[i + 1]
+  local s = redis.call('HMGET', state, 'paused', 'cap', 'cap_at', 'parked', 'probed')
+  local paused, most = tonumber(s[1]), math.min(limit, tonumber(s[2]) or limit)
+  if paused and paused > now + longest then
+    redis.call('HDEL', state, 'paused')
+    paused = nil
+  end
+  local due = not s[4] or now - (tonumber(s[5]) or 0) >= probeAfter
+  if not due then
+    parked[#parked + 1] = s[4]
+  elseif paused and paused > now then
+    wait = math.min(wait, paused - now)
+  else
+    local width = window + guardOf(state, base, widest)
+    if most < limit and now - (tonumber(s[3]) or 0) > width then
+      most = most + 1
+      redis.call('HSET', state, 'cap', most, 'cap_at', ms(now))
+    end
+    redis.call('ZREMRANGEBYSCORE', log, '-inf', ms(now - window - widest))
+    local since = '(' .. ms(now - width)
+    local n = redis.call('ZCOUNT', log, since, '+inf')
+    if most - n > free then
+      best, free, probe = i, most - n, s[4]
+    elseif n >= most then
+      local oldest = redis.call('ZRANGE', log, -most, -most, 'WITHSCORES')
+      wait = math.min(wait, tonumber(oldest[2]) + width - now)
+    end
+  end
+end
+if best == 0 then
+  if #parked == (#KEYS - 2) / 2 then
+    if open == 0 then return {'parked', table.concat(parked, ', ')} end
+    return {'wait', '1000'}
+  end
+  return {'wait', tostring(math.max(1, math.ceil(wait)))}
+end
+if probe then redis.call('HSET', KEYS[best + 1], 'probed', ms(now)) end
+redis.call('ZADD', KEYS[best], ms(now), call)
+redis.call('PEXPIRE', KEYS[best], window * 3)
+local account = ARGV[8 + (best - 1) / 2]
+redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
+return {'slot', account}
+`;
+
+/** KEYS log. ARGV call, window. The call leaves now: move its entry, or put it back where it has left the log. */
+export const stamp = `${clock}
+redis.call('ZADD', KEYS[1], 'GT', ms(now), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], ARGV[2] * 3)
+return 1
+`;
+
+/** KEYS log, open. ARGV call. Nothing was sent: slot and credit go back. */
+export const giveBack = `
+redis.call('ZREM', KEYS[1], ARGV[1])
+return redis.call('HDEL', KEYS[2], ARGV[1])
+`;
+
+/**
+ * KEYS ledger, open, state of the account. ARGV call, charged (yes, no, unknown), unusable (1, 0 or '' for neither),
+ * answered (1: the account is served).
+ * → ok, unusable answers in a row | rebuild
+ */
+export const settle = `${books}
+if not current(KEYS[1]) then return {'rebuild'} end
+if ARGV[4] == '1' then redis.call('HDEL', KEYS[3], 'parked', 'probed', 'refusing', 'firewall') end
+local held = redis.call('HGET', KEYS[2], ARGV[1])
+if held then
+  redis.call('HDEL', KEYS[2], ARGV[1])
+  local field = ({yes = 'charged', unknown = 'unknown'})[ARGV[2]]
+  if field then
+    redis.call('HINCRBY', KEYS[1], field, 1)
+    if string.sub(held, 1, 1) == '1' then redis.call('HINCRBY', KEYS[1], 'extra', 1) end
+  end
+  if ARGV[3] == '1' then redis.call('HINCRBY', KEYS[1], 'unusable', 1) end
+  if ARGV[3] == '0' then redis.call('HSET', KEYS[1], 'unusable', 0) end
+end
+return {'ok', redis.call('HGET', KEYS[1], 'unusable') or '0'}
+`;
+
+/**
+ * KEYS log, state. ARGV call, pause, limit, window, guard, widest guard, refusing for.
+ * A 429: the account pauses for all. Where our own log was full, delivery must have jittered: the guard doubles. Where
+ * it was not, somebody else uses the account: its cap sinks. Once a pause, however many calls were refused together.
+ */
+export const refused = `${clock}${guard}
+local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local s = redis.call('HMGET', KEYS[2], 'paused', 'cap', 'refusing')
+local paused, cap, refusing = tonumber(s[1]), tonumber(s[2]) or limit, tonumber(s[3])
+if not refusing then
+  redis.call('HSET', KEYS[2], 'refusing', ms(now))
+elseif now - refusing >= tonumber(ARGV[7]) then
+  redis.call('HSET', KEYS[2], 'parked', 'rate_limited', 'probed', ms(now))
+end
+if paused and paused > now then
+  redis.call('HSET', KEYS[2], 'paused', ms(math.max(paused, now + ARGV[2])))
+  return 0
+end
+redis.call('HSET', KEYS[2], 'paused', ms(now + ARGV[2]))
+local width = guardOf(KEYS[2], base, widest)
+if redis.call('ZCOUNT', KEYS[1], ms(now - window - widest), '+inf') >= cap then
+  redis.call('HSET', KEYS[2], 'guard', math.min(widest, width * 2), 'guard_at', ms(now))
+else
+  redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap_at', ms(now))
+end
+return 1
+`;
+
+/** KEYS state. ARGV reason, needed in a row. Parks the account, or counts towards it. */
+export const park = `${clock}
+if redis.call('HINCRBY', KEYS[1], 'firewall', 1) < tonumber(ARGV[2]) then return 0 end
+redis.call('HSET', KEYS[1], 'parked', ARGV[1], 'probed', ms(now))
+return 1
+`;
+
+/**
+ * KEYS ledger, open. ARGV start (0: only where the books are not this server's), cap, budget, charged, unknown, extra,
+ * then each open call with what it holds.
+ * Opens a run's books, or makes them again from the records.
+ */
+export const rebuild = `${books}
+if current(KEYS[1]) and ARGV[1] == '0' then return 0 end
+local state = redis.call('HGET', KEYS[1], 'state')
+if ARGV[1] == '1' or not state then
+  state = 'running'
+  redis.call('HDEL', KEYS[1], 'stop_code', 'stop_reason')
+end
+redis.call('DEL', KEYS[2])
+redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[2], 'budget', ARGV[3],
+  'charged', ARGV[4], 'unknown', ARGV[5], 'extra', ARGV[6], 'unusable', 0)
+for at = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
+return 1
+`;

@@ -1,0 +1,201 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import pLimit from 'p-limit';
+import type { ErrorCode } from '../errors.ts';
+import type { Charge } from '../model.ts';
+import type { ThrottleKeys } from './keys.ts';
+import { guardMs, pauseMs, probeAfterMs, refusingForMs, slotLifeMs, widestGuardMs } from './policy.ts';
+import * as scripts from './scripts.ts';
+
+/** Permission for one call: an entry in the account's log and a credit of the run. */
+export interface Slot {
+  run: string;
+  call: string;
+  account: string;
+  /** `performance.now()` when it was given. */
+  takenAt: number;
+  /** Which connection to Redis gave it; after a reconnect it is worth nothing. */
+  connection: number;
+}
+
+/** Why there is no slot: the run's own affair, so the row leaves the line. */
+export type NoSlot =
+  | { none: 'cap' | 'budget' | 'paused' | 'cancelled' | 'stopped' }
+  /** All accounts are parked and nothing is in flight. */
+  | { none: 'parked'; reasons: string }
+  /** What is left of the cap or budget is reserved by calls in flight. */
+  | { none: 'yield'; waitMs: number };
+
+/** How an answered call counts. `unusable`: charged, and no picture; undefined says neither. */
+export interface Settlement {
+  charged: Charge;
+  unusable: boolean | undefined;
+  /** The API served the account: whatever it was parked for is over. */
+  answered: boolean;
+}
+
+export interface Throttle {
+  /**
+   * Waits in line, one poller a process, for a slot and a credit.
+   * @throws the signal's reason, at once, when it is aborted
+   */
+  take(run: string, call: string, extra: boolean, signal: AbortSignal): Promise<Slot | NoSlot>;
+  /** Is the slot still good for sending? Not when it is old or the connection that gave it was lost. */
+  isFresh(slot: Slot): boolean;
+  /** The request leaves now: the server counts it from here. */
+  stamp(slot: Slot): Promise<void>;
+  /** Nothing was sent. */
+  giveBack(slot: Slot): Promise<void>;
+  /** A call is over. @returns charged but unusable answers of the run in a row */
+  settle(slot: Pick<Slot, 'run' | 'call' | 'account'>, settlement: Settlement): Promise<number>;
+  /** The account was refused with 429: it pauses, for all. */
+  refused(slot: Slot, retryAfterMs: number | undefined): Promise<void>;
+  /** Parks an account, once this has happened `times` in a row. */
+  park(account: string, code: ErrorCode, times: number): Promise<void>;
+  /** Parked accounts are tried again, each with one call. */
+  probe(): Promise<void>;
+}
+
+export interface ThrottleOptions {
+  redis: Redis;
+  keys: ThrottleKeys;
+  accounts: string[];
+  limit: number;
+  windowMs: number;
+  /** For tests and measurements; a 120th of the window. */
+  guardMs?: number | undefined;
+  /** Makes the run's books again from its records: Redis has lost them. */
+  mend: (run: string) => Promise<void>;
+}
+
+/** The sliding-window log an account in Redis, with the run's credits. */
+export function createThrottle(options: ThrottleOptions): Throttle {
+  const { redis, keys, accounts, limit, windowMs, mend } = options;
+  const window = Math.round(windowMs);
+  const guards = [options.guardMs ?? guardMs(window), widestGuardMs(window)];
+  const line = pLimit(1);
+  let connection = 0;
+  redis.on('close', () => (connection += 1));
+
+  const runKeys = (run: string): string[] => [keys.ledger(run), keys.open(run)];
+  const accountKeys = accounts.flatMap((name) => [keys.log(name), keys.state(name)]);
+
+  const ask = async (run: string, call: string, extra: boolean): Promise<[string, string]> => {
+    const names = [...runKeys(run), ...accountKeys];
+    const numbers = [limit, window, ...guards, pauseMs(window, Infinity), probeAfterMs(window)];
+    const reply = await redis.eval(
+      scripts.take,
+      names.length,
+      ...names,
+      call,
+      extra ? 1 : 0,
+      ...numbers,
+      ...accounts,
+    );
+    const [answer = '', detail = ''] = reply as string[];
+    return [answer, detail];
+  };
+
+  const wait = async (
+    run: string,
+    call: string,
+    extra: boolean,
+    signal: AbortSignal,
+  ): Promise<Slot | NoSlot> => {
+    for (;;) {
+      signal.throwIfAborted();
+      const asked = connection;
+      const [answer, detail] = await ask(run, call, extra);
+      if (answer === 'slot') {
+        return { run, call, account: detail, takenAt: performance.now(), connection: asked };
+      }
+      if (answer === 'rebuild') await mend(run);
+      else if (answer !== 'wait') return noSlot(answer, detail);
+      // Looked at every second, so that a pause, a cancel or a freed account is noticed.
+      else await sleep(Math.min(Number(detail), 1000), undefined, { signal });
+    }
+  };
+
+  const giveBack = async (slot: Slot): Promise<void> => {
+    await redis.eval(scripts.giveBack, 2, keys.log(slot.account), keys.open(slot.run), slot.call);
+  };
+
+  return {
+    take(run, call, extra, signal) {
+      const turn = line(async () => {
+        const got = await wait(run, call, extra, signal);
+        if (signal.aborted && 'call' in got) await giveBack(got);
+        return got;
+      });
+      return Promise.race([turn, aborted(signal, turn)]);
+    },
+    isFresh: (slot) =>
+      slot.connection === connection && performance.now() - slot.takenAt <= slotLifeMs(window),
+    async stamp(slot) {
+      await redis.eval(scripts.stamp, 1, keys.log(slot.account), slot.call, window);
+    },
+    giveBack,
+    async settle(slot, { charged, unusable, answered }) {
+      const names = [...runKeys(slot.run), keys.state(slot.account)];
+      const useless = unusable === undefined ? '' : Number(unusable);
+      for (;;) {
+        const reply = await redis.eval(
+          scripts.settle,
+          3,
+          ...names,
+          slot.call,
+          charged,
+          useless,
+          answered ? 1 : 0,
+        );
+        const [answer, inARow] = reply as string[];
+        if (answer === 'ok') return Number(inARow);
+        await mend(slot.run);
+      }
+    },
+    async refused(slot, retryAfterMs) {
+      const numbers = [
+        Math.round(pauseMs(window, retryAfterMs)),
+        limit,
+        window,
+        ...guards,
+        refusingForMs(window),
+      ];
+      const names = [keys.log(slot.account), keys.state(slot.account)];
+      await redis.eval(scripts.refused, 2, ...names, slot.call, ...numbers);
+    },
+    async park(account, code, times) {
+      await redis.eval(scripts.park, 1, keys.state(account), code, times);
+    },
+    async probe() {
+      for (const name of accounts) await redis.hdel(keys.state(name), 'probed');
+    },
+  };
+}
+
+function noSlot(answer: string, detail: string): NoSlot {
+  switch (answer) {
+    case 'parked':
+      return { none: 'parked', reasons: detail };
+    case 'yield':
+      return { none: 'yield', waitMs: Number(detail) };
+    case 'cap':
+    case 'budget':
+    case 'paused':
+    case 'cancelled':
+    case 'stopped':
+      return { none: answer };
+    default:
+      throw new Error(`the throttle's script answered "${answer}"`);
+  }
+}
+
+/** Rejects when the signal is aborted, whatever the turn is waiting for; hears nothing any more once it is over. */
+function aborted(signal: AbortSignal, turn: Promise<unknown>): Promise<never> {
+  return new Promise((_, reject) => {
+    const leave = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', leave, { once: true });
+    const over = (): void => signal.removeEventListener('abort', leave);
+    turn.then(over, over);
+  });
+}
