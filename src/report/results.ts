@@ -1,0 +1,42 @@
+import { ownCells, type ReportCall, type ReportRow, resultFields, resultOf, type Value } from './rows.ts';
+import { csvTable } from './table.ts';
+
+/** `results.jsonl`: a line a row, with the user's columns and every call. */
+export async function* resultsJsonl(rows: AsyncIterable<ReportRow>): AsyncGenerator<string> {
+  for await (const row of rows) yield `${JSON.stringify(jsonOf(row))}\n`;
+}
+
+/** `results.csv`: the same without the calls. `columns` are the user's, in the manifest's order. */
+export function resultsCsv(rows: AsyncIterable<ReportRow>, columns: string[]): AsyncGenerator<string> {
+  return csvTable([...resultFields, ...columns], cellsOf(rows, columns));
+}
+
+async function* cellsOf(rows: AsyncIterable<ReportRow>, columns: string[]): AsyncGenerator<Value[]> {
+  for await (const row of rows) {
+    const result = resultOf(row);
+    yield [...resultFields.map((field) => result[field]), ...ownCells(row.row, columns)];
+  }
+}
+
+function jsonOf(row: ReportRow): Record<string, unknown> {
+  const result = resultOf(row);
+  return {
+    ...Object.fromEntries(resultFields.map((field) => [field, result[field]])),
+    ...row.row.columns,
+    calls: row.calls.map(callOf),
+  };
+}
+
+function callOf(call: ReportCall): Record<string, Value> {
+  return {
+    n: call.n,
+    route: call.route,
+    account: call.account,
+    started_at: call.at,
+    ms: call.ms ?? null,
+    http_status: call.httpStatus ?? null,
+    outcome: call.outcome,
+    charged: call.charged,
+    error_code: call.errorCode ?? null,
+  };
+}

@@ -1,0 +1,113 @@
+import type { ExitCode } from '../errors.ts';
+import type { Charge, RowStatus } from '../model.ts';
+import { exitCodeOf } from './exit.ts';
+import { isDone, type ReportCall, type ReportRow } from './rows.ts';
+
+/** What is known of a run without looking at its rows. */
+export interface RunFacts {
+  run: string;
+  /** As the user named it. */
+  manifest: string;
+  /** ISO 8601 in UTC. */
+  startedAt: string;
+  finishedAt: string;
+  /** Why it ended before its rows did. */
+  stop?: { code: ExitCode };
+}
+
+/** `summary.json`: rows of the whole manifest, calls and credits of this run alone. */
+export interface Summary {
+  run: string;
+  manifest: string;
+  started_at: string;
+  finished_at: string;
+  rows: Record<RowStatus, number>;
+  /** HTTP calls that went out, or may have. */
+  calls: number;
+  /** Calls charged, and calls whose charge nobody knows. */
+  credits: { charged: number; unknown: number };
+  by_route: Record<string, { calls: number; succeeded: number }>;
+  /** Rows that did not succeed by their error code. */
+  by_error: Record<string, number>;
+  /** Of the calls that succeeded; null when there are none. */
+  latency_ms: { p50: number | null; p95: number | null; max: number | null };
+  exit_code: ExitCode;
+}
+
+/** Collects, row by row, what the report says of all of them. */
+export interface Tally {
+  add(row: ReportRow): void;
+  /** The user's columns in the order in which they were met. */
+  columns(): string[];
+  summary(): Summary;
+}
+
+/** An empty tally for the run's report; its size does not grow with the rows but for one number a call. */
+export function createTally(facts: RunFacts): Tally {
+  const rows = noRows();
+  const ownRows = noRows();
+  const byError = new Map<string, number>();
+  const columns = new Set<string>();
+  const calls = createCallTally();
+  let retryable = 0;
+  return {
+    add: (row) => {
+      rows[row.status] += 1;
+      // What `--limit` or `--ids` left out says nothing about how this run ended.
+      if (row.row.selected) ownRows[row.status] += 1;
+      if (row.row.selected && row.status === 'failed' && row.retryable) retryable += 1;
+      if (row.errorCode && !isDone(row.status)) {
+        byError.set(row.errorCode, (byError.get(row.errorCode) ?? 0) + 1);
+      }
+      for (const name of Object.keys(row.row.columns)) columns.add(name);
+      for (const call of row.calls) if (call.run === facts.run) calls.add(call);
+    },
+    columns: () => [...columns],
+    summary: () => ({
+      run: facts.run,
+      manifest: facts.manifest,
+      started_at: facts.startedAt,
+      finished_at: facts.finishedAt,
+      rows: { ...rows },
+      ...calls.figures(),
+      by_error: Object.fromEntries(byError),
+      exit_code: exitCodeOf({ rows: ownRows, retryable, ...(facts.stop && { stop: facts.stop }) }),
+    }),
+  };
+}
+
+function noRows(): Record<RowStatus, number> {
+  return { succeeded: 0, skipped: 0, failed: 0, held: 0, cancelled: 0, not_attempted: 0, invalid: 0 };
+}
+
+function createCallTally() {
+  const charges: Record<Charge, number> = { yes: 0, no: 0, unknown: 0 };
+  const routes: Summary['by_route'] = {};
+  const lengths: number[] = [];
+  let sent = 0;
+  return {
+    add: (call: ReportCall): void => {
+      if (call.outcome === 'not_sent') return;
+      sent += 1;
+      charges[call.charged] += 1;
+      const route = (routes[call.route] ??= { calls: 0, succeeded: 0 });
+      route.calls += 1;
+      if (call.outcome !== 'succeeded') return;
+      route.succeeded += 1;
+      if (call.ms !== undefined) lengths.push(call.ms);
+    },
+    figures: (): Pick<Summary, 'calls' | 'credits' | 'by_route' | 'latency_ms'> => ({
+      calls: sent,
+      credits: { charged: charges.yes, unknown: charges.unknown },
+      by_route: routes,
+      latency_ms: latencyOf(lengths),
+    }),
+  };
+}
+
+/** Percentiles by nearest rank: each is a length that a call really had. */
+function latencyOf(lengths: number[]): Summary['latency_ms'] {
+  const ascending = lengths.toSorted((a, b) => a - b);
+  const share = (part: number): number | null => ascending[Math.ceil(part * ascending.length) - 1] ?? null;
+  return { p50: share(0.5), p95: share(0.95), max: share(1) };
+}
