@@ -1,0 +1,122 @@
+import { setMaxListeners } from 'node:events';
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { EditError, toError } from '../errors.ts';
+import type { Progress } from './outcome.ts';
+
+/** Called in the order of the wire; neither may be slow, and `onSent` must not throw. */
+export interface SendHooks {
+  /** Called when the connection stands, right before the request's head is written: what it throws keeps it unwritten. */
+  beforeSend?(): void;
+  /** `headers`: the head is being written; `body`: the system has taken the last byte of the request. */
+  onSent?(what: 'headers' | 'body'): void;
+}
+
+/** One request as it goes out. */
+export interface Outgoing {
+  origin: string;
+  path: string;
+  headers: Record<string, string>;
+  body: Iterable<Buffer>;
+  /** Milliseconds for all of it, from the start of the connect. */
+  timeoutMs: number;
+  signal: AbortSignal | undefined;
+  hooks: SendHooks;
+}
+
+/** How it ended; the status is 0 and the headers are empty unless the progress is `answering`. */
+export interface Ending {
+  progress: Progress;
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  /** What ended it before the end of the answer, if anything did. */
+  broken: Error | undefined;
+}
+
+/**
+ * Sends a request and reads its answer on a connection of its own; never throws. The answer's bytes are handed on in the
+ * tick in which they come, since a body that is paused while its server closes brings undici 7 down (nodejs/undici#5360).
+ * @param dispatcher fresh, and destroyed at the end
+ * @param onData must not throw
+ */
+export async function exchange(
+  dispatcher: Dispatcher,
+  outgoing: Outgoing,
+  onData: (chunk: Buffer) => void,
+): Promise<Ending> {
+  const ending: Ending = { progress: 'unsent', status: 0, headers: {}, broken: undefined };
+  const over = new AbortController();
+  try {
+    outgoing.signal?.throwIfAborted();
+    await new Promise<void>((resolve, reject) => {
+      stopEarly(outgoing, over.signal, reject);
+      dispatcher.dispatch(toOptions(outgoing, ending), {
+        ...toHandler(outgoing.hooks, ending, onData),
+        onResponseEnd: () => resolve(),
+        onResponseError: (_controller, error) => reject(error),
+      });
+    });
+  } catch (error) {
+    ending.broken = toError(error);
+  } finally {
+    over.abort();
+    void dispatcher.destroy();
+  }
+  return ending;
+}
+
+/** The whole call has one deadline, and one signal of whoever asked for it. */
+function stopEarly(
+  { timeoutMs, signal }: Outgoing,
+  over: AbortSignal,
+  stop: (reason: unknown) => void,
+): void {
+  const late = new DOMException(`no whole answer within ${timeoutMs} ms`, 'TimeoutError');
+  const timer = setTimeout(() => stop(late), timeoutMs);
+  over.addEventListener('abort', () => clearTimeout(timer));
+  if (!signal) return;
+  // One signal may stop all calls in flight; Node would take the eleventh for a leak.
+  setMaxListeners(0, signal);
+  signal.addEventListener('abort', () => stop(signal.reason), { signal: over });
+}
+
+function toOptions(
+  { origin, path, headers, body, hooks }: Outgoing,
+  ending: Ending,
+): Dispatcher.DispatchOptions {
+  // undici asks for the first block in the tick of `beforeSend`, and for what is behind the last when that is written.
+  function* traced(): Generator<Buffer> {
+    ending.progress = 'sent';
+    hooks.onSent?.('headers');
+    yield* body;
+    hooks.onSent?.('body');
+  }
+  // undici takes iterables, its types do not say so; a stream would be read ahead, before `beforeSend`.
+  return { origin, path, method: 'POST', headers, body: traced() as Iterable<Buffer> as unknown as Readable };
+}
+
+function toHandler(
+  hooks: SendHooks,
+  ending: Ending,
+  onData: (chunk: Buffer) => void,
+): Dispatcher.DispatchHandler {
+  return {
+    onRequestStart(controller) {
+      try {
+        hooks.beforeSend?.();
+      } catch (cause) {
+        const { message } = toError(cause);
+        controller.abort(
+          new EditError('not_sent', `kept back right before it was sent: ${message}`, { cause }),
+        );
+      }
+    },
+    onResponseStart(_controller, status, headers) {
+      if (status < 200) return;
+      Object.assign(ending, { progress: 'answering', status, headers });
+    },
+    onResponseData(_controller, chunk) {
+      onData(chunk);
+    },
+  };
+}

@@ -1,0 +1,78 @@
+import { readFile, stat } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { printable, unquoteFormula } from '../cells.ts';
+import { systemCode, toError, UsageError } from '../errors.ts';
+import { knownColumns } from './columns.ts';
+import type { ManifestOptions } from './options.ts';
+import { parseTable, type Table } from './table.ts';
+import { readText } from './text.ts';
+
+const megabyte = 1024 * 1024;
+const largestFile = 256 * megabyte;
+const promised = new Set(['jsonl', 'ndjson', 'json', 'yaml', 'yml', 'xlsx', 'gz']);
+
+/**
+ * The manifest's file as a table, and whether it is a failed.csv of reshoot's.
+ * @throws UsageError where it can't be read, or is no CSV or TSV
+ */
+export async function loadTable(
+  file: string,
+  options: ManifestOptions,
+): Promise<{ table: Table; retry: boolean }> {
+  const bytes = await readTableFile(file, options.format);
+  const text = readText(bytes, printable(file), options.encoding);
+  const table = parseTable(text, knownColumns(options.map));
+  if (table.header.length === 0 && table.problems.length === 0) {
+    throw new UsageError(`${printable(file)} is empty: write a header line and a line a row`);
+  }
+  const retry = table.header.includes('error_code');
+  return { table: retry ? withoutOutcome(table) : table, retry };
+}
+
+async function readTableFile(file: string, format: string | undefined): Promise<Buffer> {
+  if (file === '-')
+    throw new UsageError('a manifest on standard input is not yet supported: give a .csv file');
+  if (/^s3:\/\//i.test(file))
+    throw new UsageError('a manifest on s3:// is not yet supported: download it first');
+  try {
+    const facts = await stat(file);
+    if (facts.isDirectory()) {
+      throw new UsageError(`${printable(file)}: a folder as manifest is not yet supported: give a .csv file`);
+    }
+    checkFormat(file, format);
+    if (!facts.isFile())
+      throw new UsageError(`${printable(file)} is no ordinary file: save it as a .csv file`);
+    if (facts.size > largestFile) throw new UsageError(tooLarge(file, facts.size));
+    return await readFile(file);
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    const problem = systemCode(error) === 'ENOENT' ? 'there is no such file' : toError(error).message;
+    throw new UsageError(`${printable(file)}: ${printable(problem)}: check the manifest's path and rights`);
+  }
+}
+
+const tooLarge = (file: string, size: number): string =>
+  `${printable(file)} has ${Math.ceil(size / megabyte)} MB, more than 256 MB: split it, or write paths instead of data: pictures`;
+
+function checkFormat(file: string, format: string | undefined): void {
+  const name = (format ?? extname(file).slice(1)).toLowerCase();
+  if (name === 'csv' || name === 'tsv') return;
+  const what = format === undefined ? printable(file) : `--format ${printable(format, 40)}`;
+  if (promised.has(name)) {
+    throw new UsageError(`${what}: manifests in this format are not yet supported: save it as .csv`);
+  }
+  throw new UsageError(
+    `${what}: not a known format of manifests: if it is a table in text form, add --format csv`,
+  );
+}
+
+/** The table as it was before reshoot added its outcome and made it safe for spreadsheets. */
+function withoutOutcome(table: Table): Table {
+  const names = table.header.map(unquoteFormula);
+  const kept = <T>(cells: T[]): T[] => cells.filter((_, at) => !names[at]?.startsWith('error_'));
+  return {
+    ...table,
+    header: kept(names),
+    records: table.records.map((record) => ({ ...record, cells: kept(record.cells.map(unquoteFormula)) })),
+  };
+}

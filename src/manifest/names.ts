@@ -1,0 +1,123 @@
+import { createHash } from 'node:crypto';
+import { UsageError } from '../errors.ts';
+
+/** In names made from columns a path segment's stem is cut to so many bytes. */
+const longestMade = 120;
+/** What file systems allow. */
+const longestSegment = 255;
+/** Object stores allow 1,024 bytes, of which the bucket's prefix needs some. */
+const longestPath = 900;
+
+const slot = /\{([^{}]*)\}/g;
+const anyExtension = '.{ext}';
+
+/**
+ * @throws UsageError where braces don't pair, or `{ext}` stands anywhere but at the end
+ */
+export function checkNameTemplate(template: string): void {
+  const say = (problem: string): never => {
+    throw new UsageError(
+      `--name ${template}: ${problem}; write it like {id}.{ext} or {brand}/{id}-web.{ext}`,
+    );
+  };
+  if (!template.trim()) say('it is empty');
+  if (/[{}]/.test(template.replaceAll(slot, ''))) say('a brace has no partner');
+  if (misplacesExtension(template)) say('{ext} can stand only once, at the end after a dot');
+}
+
+/** The columns that a template names, but for `ext`. */
+export function nameSlots(template: string): string[] {
+  return [...template.matchAll(slot)].map((match) => match[1] ?? '').filter((name) => name !== 'ext');
+}
+
+/** A row's output name; it still has to pass `nameFlaw`. `{ext}` stays, since the answer decides it. */
+export function makeName(template: string, valueOf: (name: string) => string): string {
+  const slashOutsideBraces = /\/(?![^{}]*\})/;
+  return template
+    .split(slashOutsideBraces)
+    .map((segment) => makeSegment(segment, valueOf))
+    .join('/');
+}
+
+function makeSegment(segment: string, valueOf: (name: string) => string): string {
+  const ending = segment.endsWith(anyExtension) ? anyExtension : '';
+  const stem = segment.slice(0, segment.length - ending.length);
+  const fill = (change: (value: string) => string): string =>
+    stem.replaceAll(slot, (_, name: string) => change(valueOf(name)));
+  const made = fill(sanitised);
+  if (nameSlots(stem).length === 0 || Buffer.byteLength(made) <= longestMade) return made + ending;
+  const hash = createHash('sha256').update(fill(String)).digest('hex').slice(0, 8);
+  return `${cutToBytes(made, longestMade - 9)}-${hash}${ending}`;
+}
+
+const sanitised = (value: string): string => value.normalize('NFC').replaceAll(/[^\p{L}\p{Nd}._-]/gu, '_');
+
+/** A streaming decoder keeps back the bytes of a code point that the cut went through. */
+function cutToBytes(text: string, most: number): string {
+  return new TextDecoder().decode(Buffer.from(text).subarray(0, most), { stream: true });
+}
+
+const misplacesExtension = (name: string): boolean => name.replace(/\.\{ext\}$/, '').includes('{ext}');
+
+const deviceName = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])\s*(\.|$)/i;
+
+/** Why a name can't be written below the output folder on every system; undefined where it can. */
+export function nameFlaw(name: string): string | undefined {
+  if (!name) return 'the name is empty';
+  if (/\p{Cc}/u.test(name)) return 'the name holds a control character';
+  if (name.includes('\\')) return 'the name holds a backslash: folders are separated by /';
+  if (name.startsWith('/') || /^[a-z]:/i.test(name)) return 'the name leads out of the output folder';
+  if (misplacesExtension(name)) return '{ext} can stand only once, at the end after a dot';
+  if (Buffer.byteLength(name) > longestPath) return `the name is longer than ${longestPath} bytes`;
+  const segments = name.split('/');
+  if (/^(\.reshoot|report)$/i.test(segments[0] ?? '')) return `the folder "${segments[0]}" is reshoot's own`;
+  return segments.map(segmentFlaw).find((flaw) => flaw !== undefined);
+}
+
+function segmentFlaw(segment: string): string | undefined {
+  if (segment === '' || segment === anyExtension) return 'a part of the name is empty';
+  if (segment === '..' || segment === '.') return 'the name leads out of its folder (. or ..)';
+  if (/[. ]$/.test(segment)) return 'a part of the name ends with a dot or a space';
+  if (deviceName.test(segment)) return `"${segment}" is a device on Windows`;
+  const bytes = Buffer.byteLength(segment.replace(anyExtension, '.jpeg'));
+  return bytes > longestSegment ? `a part of the name is longer than ${longestSegment} bytes` : undefined;
+}
+
+const pictureExtension = /\.(jpe?g|png|webp|gif|avif|tiff?|bmp|hei[cf]|jxl)$/i;
+
+/** Equal for names that a disk which ignores case or Unicode form takes for one. */
+const folded = (name: string): string => name.normalize('NFC').toUpperCase().normalize('NFC');
+
+/**
+ * Notices names that would write one file, or a file where another name needs a folder. A name that ends with `{ext}`
+ * meets every picture extension.
+ * @returns a function that takes a name with its line and says which earlier line it meets, if any
+ */
+export function createNameRegister(): (name: string, line: number) => number | undefined {
+  const taken = new Map<string, number>();
+  const withExtension = new Map<string, number>();
+  const folders = new Map<string, number>();
+  return (name, line) => {
+    const key = folded(name);
+    const open = folded(name.replace(pictureExtension, anyExtension));
+    const above = foldersOf(key);
+    const met =
+      taken.get(key) ??
+      (name.endsWith(anyExtension) ? withExtension.get(key) : taken.get(open)) ??
+      folders.get(key) ??
+      above.map((folder) => taken.get(folder)).find((line) => line !== undefined);
+    keepFirst(taken, key, line);
+    if (open !== key) keepFirst(withExtension, open, line);
+    for (const folder of above) keepFirst(folders, folder, line);
+    return met;
+  };
+}
+
+const keepFirst = (map: Map<string, number>, key: string, line: number): void => {
+  if (!map.has(key)) map.set(key, line);
+};
+
+function foldersOf(name: string): string[] {
+  const parts = name.split('/');
+  return parts.slice(1).map((_, at) => parts.slice(0, at + 1).join('/'));
+}

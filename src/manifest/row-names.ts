@@ -1,0 +1,69 @@
+import type { Columns } from './columns.ts';
+import { createNameRegister, makeName, nameFlaw, nameSlots } from './names.ts';
+import { problemAt, type Problem } from './problem.ts';
+import { cell, cellProblem, slotValue, type Draft } from './rows.ts';
+import { findSlot } from './template.ts';
+
+/** Gives every row its output name, and sees to it that no two rows share an id or a file. */
+export function nameRows(drafts: Draft[], columns: Columns, template: string): void {
+  const sound = drafts.filter(({ record }) => !record.flaw);
+  const repeated = findRepeatedIds(sound, columns);
+  const meets = createNameRegister();
+  const canMake = nameSlots(template).every((slot) => findSlot(columns.header, slot));
+  for (const draft of sound) {
+    const given = cell(draft.record, columns, 'output');
+    // One mistake, one finding: rows with one id make one name, and a template with an unknown column none.
+    if (!given && (repeated.has(draft) || !canMake)) continue;
+    const name = given || makeName(template, (slot) => nameValue(draft, columns, slot));
+    const problem = nameFlaw(name) ?? sameFile(meets(name, draft.record.line));
+    if (problem === undefined) draft.output = name;
+    else draft.problems.push(nameProblem(draft, columns, { name, isGiven: given !== '', problem }));
+  }
+}
+
+/** The later of two rows with one id is the wrong one. */
+function findRepeatedIds(drafts: Draft[], columns: Columns): Set<Draft> {
+  const lines = new Map<string, number>();
+  const repeated = new Set<Draft>();
+  for (const draft of drafts) {
+    const line = lines.get(draft.id);
+    if (line === undefined) {
+      lines.set(draft.id, draft.record.line);
+      continue;
+    }
+    repeated.add(draft);
+    const flaw = {
+      problem: `line ${line} has the same id`,
+      remedy: 'give each row an id of its own, or choose another column with --map id=',
+    };
+    draft.problems.push(cellProblem(draft.record, columns, 'id', flaw));
+  }
+  return repeated;
+}
+
+/** `{id}` and `{row}` are always the row's own, whatever columns the table has. */
+function nameValue(draft: Draft, columns: Columns, name: string): string {
+  const slot = findSlot(columns.header, name, ['id', 'row']);
+  return slot ? slotValue(draft, columns, slot) : '';
+}
+
+const sameFile = (line: number | undefined): string | undefined =>
+  line === undefined
+    ? undefined
+    : `line ${line} writes the same file, or one that is in the way (case and Unicode form make no difference)`;
+
+interface WrongName {
+  name: string;
+  /** In the column `output`, not made by the template. */
+  isGiven: boolean;
+  problem: string;
+}
+
+function nameProblem(draft: Draft, columns: Columns, { name, isGiven, problem }: WrongName): Problem {
+  if (isGiven) {
+    const remedy = 'write a name of its own below the output folder, such as shoes/red-01.jpg';
+    return cellProblem(draft.record, columns, 'output', { problem, remedy });
+  }
+  const remedy = 'change the cells that the output name is made of, or --name';
+  return problemAt({ line: draft.record.line, value: name }, { problem, remedy });
+}

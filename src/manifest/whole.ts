@@ -1,0 +1,73 @@
+import { listed, type Columns } from './columns.ts';
+import { nameSlots } from './names.ts';
+import { didYouMean } from './nearest.ts';
+import type { ManifestOptions } from './options.ts';
+import { problemAt, type Problem } from './problem.ts';
+import type { Table } from './table.ts';
+import { findSlot, promptSlots } from './template.ts';
+
+/** What is wrong with the manifest as a whole, said once and not for every row. */
+export function wholeProblems(table: Table, columns: Columns, options: ManifestOptions): Problem[] {
+  return [
+    ...missingColumns(columns, options),
+    ...unknownSlots('--name', nameSlots(options.name), columns.header),
+    ...unknownSlots('--prompt', promptSlots(options.prompt ?? ''), columns.header),
+    ...namelessColumns(table),
+  ];
+}
+
+function missingColumns({ header, of }: Columns, { map, prompt }: ManifestOptions): Problem[] {
+  const problems: Problem[] = [];
+  const likely = (field: string): string => didYouMean(field, header) || `the columns are: ${listed(header)}`;
+  if (of.image === undefined && !map['image']) {
+    const remedy = `name it "image", or say which one it is with --map image="…"; ${likely('image')}`;
+    problems.push({ problem: 'the table has no column of pictures', remedy });
+  }
+  if (of.prompt === undefined && !map['prompt'] && !prompt?.trim()) {
+    const problem = 'the table has no column of prompts, and there is no --prompt';
+    problems.push({ problem, remedy: 'give --prompt "…", add a column "prompt", or use --map prompt="…"' });
+  }
+  return problems;
+}
+
+function unknownSlots(option: string, names: string[], header: string[]): Problem[] {
+  const unknown = [...new Set(names)].filter((name) => !findSlot(header, name));
+  return unknown.map((name) =>
+    problemAt(
+      { column: name },
+      {
+        problem: `${option} asks for "${name.slice(0, 80)}", but the table has no such column`,
+        remedy: didYouMean(name, header) || `its columns are: ${listed(header)}`,
+      },
+    ),
+  );
+}
+
+function namelessColumns({ header, line, records }: Table): Problem[] {
+  const nameless = [...header.keys()].filter((at) => header[at] === '');
+  return nameless.flatMap((at) => {
+    const used = records.find(({ cells, flaw }) => !flaw && cells[at]?.trim());
+    if (!used) return [];
+    const problem = `column ${at + 1} has no name, but line ${used.line} has something in it`;
+    return problemAt(
+      { line, value: used.cells[at] },
+      { problem, remedy: 'give the column a name or empty it' },
+    );
+  });
+}
+
+/** Ids of `--ids` that no row has. */
+export function unknownIds(wanted: string[], rows: { id: string }[], columns: Columns): Problem[] {
+  const known = new Set(rows.map(({ id }) => id));
+  const column = columns.of.id === undefined ? undefined : columns.header[columns.of.id];
+  return [...new Set(wanted)]
+    .filter((id) => !known.has(id))
+    .map((id, at) => {
+      const hint = at < 20 ? didYouMean(id, known) : '';
+      const flaw = {
+        problem: '--ids names a row that the table does not have',
+        remedy: hint || 'check its spelling',
+      };
+      return problemAt({ column, value: id }, flaw);
+    });
+}
