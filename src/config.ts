@@ -44,7 +44,8 @@ export interface Config {
   /** Calls an account in `rateWindowMs`. */
   rateLimit: number;
   rateWindowMs: number;
-  logLevel: string;
+  /** Unset: each command has its own. */
+  logLevel: string | undefined;
   /** Proxy for the API's origin, if the environment names one that applies. */
   proxy: string | undefined;
 }
@@ -200,10 +201,10 @@ function readDuration(env: Env, name: string, fallback: string): number {
   return ms;
 }
 
-function readLogLevel(env: Env): string {
-  const level = env['RESHOOT_LOG_LEVEL'] || 'info';
+function readLogLevel(env: Env): string | undefined {
+  const level = env['RESHOOT_LOG_LEVEL'] || undefined;
   const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
-  if (!levels.includes(level))
+  if (level && !levels.includes(level))
     throw new UsageError(`RESHOOT_LOG_LEVEL: "${level}" is none of ${levels.join(', ')}`);
   return level;
 }

@@ -31,6 +31,8 @@ export interface Row {
   route: Route;
   /** Path below the output; `{ext}` stands for the extension that the answer's content decides. */
   output: string;
+  /** Pictures of ours that stood at that name when the plan was made: they make room for this row's. */
+  replaces?: string[];
   /** The user's own columns, carried into the results unchanged. */
   columns: Record<string, string>;
   /** Left out by `--limit` or `--ids`: reported, not worked on. */

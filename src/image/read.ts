@@ -6,7 +6,7 @@ import type { Source } from '../model.ts';
 import { describeContent, pictureKind } from './kind.ts';
 
 /** The API's limit for a picture sent as base64, in bytes after decoding. */
-export const maxPictureBytes = 8 * 1024 * 1024;
+export const maxPictureBytes = 8_000_000;
 
 const sendable = new Set(['jpg', 'png', 'webp']);
 

@@ -11,7 +11,7 @@ import type { Flaw } from './problem.ts';
 /** A picture, or why there is none. */
 export type Found = Picture | Flaw;
 
-const megabyte = 1024 * 1024;
+const megabyte = 1_000_000;
 const largestPicture = 8 * megabyte;
 /** Hints read a folder each; a manifest with a wrong root would read one for every row. */
 const mostHints = 20;

@@ -3,7 +3,7 @@ import type { Picture } from '../model.ts';
 import { contentFlaw, createFileProbe, inMegabytes, type Found } from './picture-files.ts';
 import type { Flaw } from './problem.ts';
 
-const largestBody = 40 * 1024 * 1024;
+const largestBody = 40_000_000;
 const mostUrls = 5;
 const mostPictures = 10;
 

@@ -11,7 +11,7 @@ export const queuePrefix = (namespace: string): string => `{${namespace}}`;
 export interface JobQueue {
   /** Adds jobs at the tail; one that is there already, in whatever state, is left alone. */
   add(jobs: Job[]): Promise<void>;
-  /** How many jobs of each run wait for a worker. */
+  /** How many jobs of each run wait for a worker or for their time. */
   waiting(): Promise<Map<string, number>>;
   /** Rows of a run that some worker has taken and not yet ended, as job ids. */
   active(run: string): Promise<Set<string>>;
@@ -39,7 +39,7 @@ export function createQueue(redis: Redis, namespace: string, log: Log): JobQueue
     },
     async waiting() {
       const counts = new Map<string, number>();
-      for (const id of await ids(['waiting'])) counts.set(runOf(id), (counts.get(runOf(id)) ?? 0) + 1);
+      for (const id of await ids(untaken)) counts.set(runOf(id), (counts.get(runOf(id)) ?? 0) + 1);
       return counts;
     },
     async active(run) {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { codes, costsAttempt, type ErrorCode } from '../errors.ts';
-import type { Charge } from '../model.ts';
+import { ratios, type Charge } from '../model.ts';
 import { ownerSchema } from '../owner.ts';
 
 const charge = z.enum(['yes', 'no', 'unknown']);
@@ -63,7 +63,7 @@ export const callSchema = z.object({
   fingerprint: z.string(),
   prompt: z.string(),
   size: z.string(),
-  ratio: z.string(),
+  ratio: z.enum(ratios),
   sources: z.array(sourceSchema),
   /** The rule under which it was sent: what to do should its outcome stay unknown. */
   on_unknown: z.enum(['retry', 'hold']),

@@ -9,6 +9,7 @@ const folder = '.reshoot/runs';
 const runSchema = z.object({
   v: z.literal(1),
   run: z.string(),
+  /** As the user named it. */
   manifest: z.string(),
   origin: z.string(),
   started_at: z.string(),
@@ -93,6 +94,7 @@ const rowSchema = z.object({
   ratio: z.enum(ratios),
   route: z.union([z.literal(1), z.literal(2)]),
   output: z.string(),
+  replaces: z.array(z.string()).optional(),
   columns: z.record(z.string(), z.string()),
   selected: z.boolean(),
   invalid: z.string().optional(),
@@ -137,8 +139,10 @@ export function createRuns(files: RecordFiles): Runs {
 
   return {
     async list() {
-      const names = await files.list(folder);
-      return names.flatMap((name) => (name.endsWith('/') ? [name.slice(0, -1)] : [])).sort();
+      const runs = (await files.list(folder)).map((name) => name.replace(/\/$/, '')).sort();
+      // Its options are written last: a run without them was never begun.
+      const begun = await Promise.all(runs.map((run) => files.stat(at(run, 'run.json'))));
+      return runs.filter((_, i) => begun[i]);
     },
     async read(run) {
       const found = await readJson(at(run, 'run.json'), runSchema);

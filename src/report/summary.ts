@@ -11,6 +11,8 @@ export interface RunFacts {
   /** ISO 8601 in UTC. */
   startedAt: string;
   finishedAt: string;
+  /** The user's own columns, in the manifest's order. */
+  columns: string[];
   /** Why it ended before its rows did. */
   stop?: { code: ExitCode };
 }
@@ -37,8 +39,6 @@ export interface Summary {
 /** Collects, row by row, what the report says of all of them. */
 export interface Tally {
   add(row: ReportRow): void;
-  /** The user's columns in the order in which they were met. */
-  columns(): string[];
   summary(): Summary;
 }
 
@@ -47,7 +47,6 @@ export function createTally(facts: RunFacts): Tally {
   const rows = noRows();
   const ownRows = noRows();
   const byError = new Map<string, number>();
-  const columns = new Set<string>();
   const calls = createCallTally();
   let retryable = 0;
   return {
@@ -59,10 +58,8 @@ export function createTally(facts: RunFacts): Tally {
       if (row.errorCode && !isDone(row.status)) {
         byError.set(row.errorCode, (byError.get(row.errorCode) ?? 0) + 1);
       }
-      for (const name of Object.keys(row.row.columns)) columns.add(name);
       for (const call of row.calls) if (call.run === facts.run) calls.add(call);
     },
-    columns: () => [...columns],
     summary: () => ({
       run: facts.run,
       manifest: facts.manifest,

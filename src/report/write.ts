@@ -22,7 +22,7 @@ export type Put = (name: string, content: AsyncIterable<string | Buffer> | strin
 export async function writeReport(input: ReportInput, put: Put): Promise<Summary> {
   const tally = createTally(input.run);
   for await (const row of input.rows()) tally.add(row);
-  const columns = tally.columns();
+  const { columns } = input.run;
   const summary = tally.summary();
   const others = input.runs.filter(({ run }) => run !== summary.run);
   await put('results.jsonl', blocks(resultsJsonl(input.rows())));

@@ -70,6 +70,13 @@ export async function openFolder(path: string): Promise<Storage> {
         if (await copyNew(file, target, sha256)) return true;
         return (await optional(hashFile(target))) === sha256;
       }),
+    copy: (from, to, sha256) =>
+      guarded(to, async () => {
+        const target = await ready(to);
+        if ((await optional(hashFile(at(from)))) !== sha256) return false;
+        return (await copyNew(at(from), target, sha256)) || (await optional(hashFile(target))) === sha256;
+      }),
+    hash: (name) => guarded(name, () => optional(hashFile(at(name)))),
     move: (from, to) =>
       guarded(from, async () => {
         const target = await ready(to);
@@ -78,6 +85,14 @@ export async function openFolder(path: string): Promise<Storage> {
         await syncFolder(dirname(target));
       }),
     remove: (name) => guarded(name, () => rm(at(name), { force: true })),
+    leadsOut: (name) =>
+      guarded(name, async () => {
+        for (let folder = dirname(at(name)); folder.length > root.length; folder = dirname(folder)) {
+          const real = await optional(realpath(folder));
+          if (real) return !real.startsWith(root + sep);
+        }
+        return false;
+      }),
     list: (folder) => guarded(folder, () => listFolder(folder === '' ? root : at(folder))),
   };
 }

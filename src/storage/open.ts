@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UsageError } from '../errors.ts';
 import { openFolder } from './local.ts';
@@ -14,4 +15,10 @@ export function outputFolder(output: string): string {
 /** Opens an output, making its folder where it is missing. */
 export function openStorage(output: string): Promise<Storage> {
   return openFolder(outputFolder(output));
+}
+
+/** Opens an output that a run was planned into; undefined where this machine sees none there. */
+export async function findStorage(output: string): Promise<Storage | undefined> {
+  const folder = outputFolder(output);
+  return existsSync(join(folder, '.reshoot')) ? openFolder(folder) : undefined;
 }

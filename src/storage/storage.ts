@@ -35,10 +35,16 @@ export interface Storage {
    * @returns false where another file stands there; one with the very same bytes counts as put
    */
   keep(file: string, name: string, sha256: string): Promise<boolean>;
+  /** Like `keep`, from another name below the output. @returns also false where the source is gone or has changed */
+  copy(from: string, to: string, sha256: string): Promise<boolean>;
+  /** sha256 of a file's bytes, or undefined where there is none. */
+  hash(name: string): Promise<string | undefined>;
   /** Moves a file below the output; the target must be free. A missing file is no error. */
   move(from: string, to: string): Promise<void>;
   /** A missing file is no error. */
   remove(name: string): Promise<void>;
+  /** Would a file of this name lie outside the output, because a link stands on its way? */
+  leadsOut(name: string): Promise<boolean>;
   /** Files and folders (their names end with `/`) directly in a folder; none where it is missing. */
   list(folder: string): Promise<string[]>;
 }

@@ -32,8 +32,9 @@ end
 
 /**
  * KEYS ledger, open, then log and state of each account.
- * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, then each account's name.
- * → slot, account | wait, ms | yield, ms | parked, reasons | cap | budget | paused | cancelled | stopped | rebuild
+ * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, then each account's
+ * name.
+ * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | cap | budget | paused | cancelled | stopped | rebuild
  */
 export const take = `${clock}${books}${guard}
 local call, extra = ARGV[1], ARGV[2] == '1'
@@ -41,7 +42,14 @@ local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumb
 local longest, probeAfter = tonumber(ARGV[7]), tonumber(ARGV[8])
 if not current(KEYS[1]) then return {'rebuild'} end
 local held = redis.call('HGET', KEYS[2], call)
-if held then return {'slot', string.sub(held, 3)} end
+if held then
+  for i = 3, #KEYS, 2 do
+    local at = ARGV[9 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], call)
+    if at and now - at <= tonumber(ARGV[9]) then return {'held', string.sub(held, 3)} end
+    redis.call('ZREM', KEYS[i], call)
+  end
+  redis.call('HDEL', KEYS[2], call)
+end
 
 local run = redis.call('HMGET', KEYS[1], 'state', 'cap', 'budget', 'charged', 'unknown', 'extra')
 if run[1] ~= 'running' then return {run[1]} end
@@ -102,7 +110,7 @@ end
 if probe then redis.call('HSET', KEYS[best + 1], 'probed', ms(now)) end
 redis.call('ZADD', KEYS[best], ms(now), call)
 redis.call('PEXPIRE', KEYS[best], window * 3)
-local account = ARGV[8 + (best - 1) / 2]
+local account = ARGV[9 + (best - 1) / 2]
 redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
 return {'slot', account}
 `;
@@ -121,12 +129,13 @@ return redis.call('HDEL', KEYS[2], ARGV[1])
 `;
 
 /**
- * KEYS ledger, open, state of the account. ARGV call, charged (yes, no, unknown), unusable (1, 0 or '' for neither),
- * answered (1: the account is served).
+ * KEYS ledger, open, state and log of the account. ARGV call, charged (yes, no, unknown), unusable (1, 0 or '' for
+ * neither), answered (1: the account is served), sent (0: its place in the log is free again).
  * → ok, unusable answers in a row | rebuild
  */
 export const settle = `${books}
 if not current(KEYS[1]) then return {'rebuild'} end
+if ARGV[5] == '0' then redis.call('ZREM', KEYS[4], ARGV[1]) end
 if ARGV[4] == '1' then redis.call('HDEL', KEYS[3], 'parked', 'probed', 'refusing', 'firewall') end
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held then

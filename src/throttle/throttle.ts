@@ -12,6 +12,8 @@ export interface Slot {
   run: string;
   call: string;
   account: string;
+  /** Given now and to us; else it was found, taken by an earlier try at the same call. */
+  fresh: boolean;
   /** `performance.now()` when it was given. */
   takenAt: number;
   /** Which connection to Redis gave it; after a reconnect it is worth nothing. */
@@ -32,6 +34,8 @@ export interface Settlement {
   unusable: boolean | undefined;
   /** The API served the account: whatever it was parked for is over. */
   answered: boolean;
+  /** Did a byte of it leave? If not, its place in the log is free again. */
+  sent: boolean;
 }
 
 export interface Throttle {
@@ -44,8 +48,6 @@ export interface Throttle {
   isFresh(slot: Slot): boolean;
   /** The request leaves now: the server counts it from here. */
   stamp(slot: Slot): Promise<void>;
-  /** Nothing was sent. */
-  giveBack(slot: Slot): Promise<void>;
   /** A call is over. @returns charged but unusable answers of the run in a row */
   settle(slot: Pick<Slot, 'run' | 'call' | 'account'>, settlement: Settlement): Promise<number>;
   /** The account was refused with 429: it pauses, for all. */
@@ -82,7 +84,14 @@ export function createThrottle(options: ThrottleOptions): Throttle {
 
   const ask = async (run: string, call: string, extra: boolean): Promise<[string, string]> => {
     const names = [...runKeys(run), ...accountKeys];
-    const numbers = [limit, window, ...guards, pauseMs(window, Infinity), probeAfterMs(window)];
+    const numbers = [
+      limit,
+      window,
+      ...guards,
+      pauseMs(window, Infinity),
+      probeAfterMs(window),
+      slotLifeMs(window),
+    ];
     const reply = await redis.eval(
       scripts.take,
       names.length,
@@ -106,8 +115,9 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       signal.throwIfAborted();
       const asked = connection;
       const [answer, detail] = await ask(run, call, extra);
-      if (answer === 'slot') {
-        return { run, call, account: detail, takenAt: performance.now(), connection: asked };
+      if (answer === 'slot' || answer === 'held') {
+        const fresh = answer === 'slot';
+        return { run, call, account: detail, fresh, takenAt: performance.now(), connection: asked };
       }
       if (answer === 'rebuild') await mend(run);
       else if (answer !== 'wait') return noSlot(answer, detail);
@@ -124,7 +134,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     take(run, call, extra, signal) {
       const turn = line(async () => {
         const got = await wait(run, call, extra, signal);
-        if (signal.aborted && 'call' in got) await giveBack(got);
+        if (signal.aborted && 'fresh' in got && got.fresh) await giveBack(got);
         return got;
       });
       return Promise.race([turn, aborted(signal, turn)]);
@@ -134,20 +144,12 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     async stamp(slot) {
       await redis.eval(scripts.stamp, 1, keys.log(slot.account), slot.call, window);
     },
-    giveBack,
-    async settle(slot, { charged, unusable, answered }) {
-      const names = [...runKeys(slot.run), keys.state(slot.account)];
+    async settle(slot, { charged, unusable, answered, sent }) {
+      const names = [...runKeys(slot.run), keys.state(slot.account), keys.log(slot.account)];
       const useless = unusable === undefined ? '' : Number(unusable);
       for (;;) {
-        const reply = await redis.eval(
-          scripts.settle,
-          3,
-          ...names,
-          slot.call,
-          charged,
-          useless,
-          answered ? 1 : 0,
-        );
+        const facts = [charged, useless, Number(answered), Number(sent)];
+        const reply = await redis.eval(scripts.settle, names.length, ...names, slot.call, ...facts);
         const [answer, inARow] = reply as string[];
         if (answer === 'ok') return Number(inARow);
         await mend(slot.run);

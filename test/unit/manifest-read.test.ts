@@ -231,8 +231,8 @@ describe('pictures', () => {
     put('page.jpg', '<html>404');
     put('scan.png', 'II*\0....');
     put('text.png', 'hello');
-    truncateSync(put('big.png', png), 8 * 1024 * 1024 + 1);
-    truncateSync(put('large.png', png), 8 * 1024 * 1024);
+    truncateSync(put('big.png', png), 8_000_000 + 1);
+    truncateSync(put('large.png', png), 8_000_000);
     expect(await pictureProblem('')).toBe('the row has no picture');
     expect(await pictureProblem('sub')).toBe(`${join(folder, 'sub')} is a folder`);
     expect(await pictureProblem('empty.png')).toBe('the picture file is empty');

@@ -1,0 +1,218 @@
+import { dirname } from 'node:path';
+import { UsageError } from '../errors.ts';
+import { readManifest, type Manifest } from '../manifest/read.ts';
+import type { ManifestOptions } from '../manifest/options.ts';
+import type { Finding, Row } from '../model.ts';
+import type { Call } from '../records/call.ts';
+import { fingerprint, knownSources } from '../records/fingerprint.ts';
+import { judge, type RowRules } from '../records/state.ts';
+import { outputFolder } from '../storage/open.ts';
+import type { Storage } from '../storage/storage.ts';
+import { outputName } from './keep.ts';
+import type { Output } from './output.ts';
+
+export interface CheckOptions {
+  manifest: ManifestOptions;
+  maxAttempts: number;
+  /** Hard cap of credits; undefined: none. */
+  maxCredits: number | undefined;
+  /** In percent of the rows. */
+  retryBudget: number;
+  onUnknown: 'retry' | 'hold' | undefined;
+  force: boolean;
+  /** Calls all accounts together may make in a window. */
+  callsPerWindow: number;
+  windowMs: number;
+  origin: string;
+}
+
+/** How the manifest differs from what the output holds. Ids. */
+export interface Changes {
+  added: string[];
+  changed: { id: string; what: string[] }[];
+  unchanged: string[];
+  gone: string[];
+}
+
+/** What a manifest would do and cost; nothing was sent or written. */
+export interface Check {
+  manifest: Manifest;
+  /** Everything that is wrong. */
+  findings: Finding[];
+  /** Rows that `run` would work on. */
+  due: number;
+  selected: number;
+  credits: { least: number; most: number };
+  /** Milliseconds that the limit alone takes. */
+  atLimitMs: number;
+  /** Bytes that the requests carry. */
+  uploadBytes: number;
+  /** With an output only. */
+  changes: Changes | undefined;
+}
+
+/**
+ * Reads and checks everything, against the output too where there is one.
+ * @param output undefined: none was named, or it doesn't exist yet
+ * @throws UsageError when the manifest can't be read at all, or the output would mix with the pictures it is made from
+ */
+export async function checkManifest(
+  file: string,
+  options: CheckOptions,
+  target: string | undefined,
+  output: Output | undefined,
+): Promise<Check> {
+  const manifest = await readManifest(file, options.manifest);
+  const rows = manifest.rows.filter(({ selected }) => selected);
+  const findings = [...manifest.findings];
+  if (target !== undefined) refuseInputFolder(rows, outputFolder(target));
+  const stories = output ? await storiesOf(output) : new Map<string, Call[]>();
+  if (output) findings.push(...(await findForeign(file, rows, output.storage, stories)));
+  const due = rows.filter((row) => row.invalid === undefined && isDue(row, stories.get(row.id), options));
+  return {
+    manifest,
+    findings,
+    due: due.length,
+    selected: rows.length,
+    credits: creditsOf(due.length, options),
+    atLimitMs: (due.length / options.callsPerWindow) * options.windowMs,
+    uploadBytes: due.reduce((sum, row) => sum + uploadOf(row), 0),
+    changes: output && changesOf(manifest.rows, stories, options.origin),
+  };
+}
+
+/** Extra calls that a run over so many rows may pay for. */
+export function extraCalls(rows: number, percent: number): number {
+  return Math.floor((rows * percent) / 100) + 10;
+}
+
+function creditsOf(due: number, options: CheckOptions): { least: number; most: number } {
+  const cap = options.maxCredits ?? Infinity;
+  const most = Math.min(due * options.maxAttempts, due + extraCalls(due, options.retryBudget));
+  return { least: Math.min(due, cap), most: Math.min(most, cap) };
+}
+
+function uploadOf(row: Row): number {
+  const bytes = row.pictures.map((picture) =>
+    picture.kind === 'file' ? Math.ceil(picture.bytes / 3) * 4 : 0,
+  );
+  return bytes.reduce((sum, size) => sum + size, 0) + Buffer.byteLength(row.prompt) + 100;
+}
+
+function isDue(row: Row, calls: Call[] | undefined, options: CheckOptions): boolean {
+  if (!calls) return true;
+  const known = knownSources(row.pictures, calls);
+  const rules: RowRules = {
+    run: '',
+    maxAttempts: options.maxAttempts,
+    onUnknown: options.onUnknown,
+    force: options.force,
+  };
+  return judge(row.route, calls, known && fingerprint(options.origin, row, known), rules).is === 'due';
+}
+
+/** New pictures beside the ones they are made from would be the next run's input, and one day replace them. */
+function refuseInputFolder(rows: Row[], folder: string): void {
+  const targets = new Set(rows.map((row) => dirname(`${folder}/${row.output}`)));
+  for (const row of rows) {
+    for (const picture of row.pictures) {
+      if (picture.kind === 'file' && targets.has(dirname(picture.path))) {
+        throw new UsageError(
+          `--output ${folder}: row "${row.id}" reads its picture from the very folder that pictures would be written to ` +
+            `(${dirname(picture.path)}); name another output folder`,
+        );
+      }
+    }
+  }
+}
+
+async function storiesOf(output: Output): Promise<Map<string, Call[]>> {
+  const stories = new Map<string, Call[]>();
+  for await (const { id, calls } of output.calls.stories()) stories.set(id, calls);
+  return stories;
+}
+
+const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 'tif', 'tiff', 'bmp', 'jxl'];
+
+/** As file systems that ignore case and Unicode form compare names. */
+const folded = (name: string): string => name.normalize('NFC').toLowerCase();
+
+/**
+ * Files at an output's name that our records don't know, and names that lead out of the output: findings. Those that
+ * they know are noted in the row, since they make room for its picture.
+ */
+async function findForeign(
+  file: string,
+  rows: Row[],
+  storage: Storage,
+  stories: Map<string, Call[]>,
+): Promise<Finding[]> {
+  const pictures = [...stories.values()].flat().flatMap((call) => call.closed?.picture ?? []);
+  const ours = {
+    names: new Set(pictures.map(({ output }) => output)),
+    contents: new Set(pictures.map(({ sha256 }) => sha256)),
+  };
+  const folders = new Map<string, Promise<Map<string, string>>>();
+  const standing = (folder: string): Promise<Map<string, string>> => {
+    const listed = folders.get(folder) ?? listFolder(storage, folder);
+    folders.set(folder, listed);
+    return listed;
+  };
+  const findings: Finding[] = [];
+  for (const row of rows) {
+    if (row.invalid !== undefined || row.output === '') continue;
+    const finding = { file, line: row.line, column: 'output', value: row.output };
+    if (await storage.leadsOut(row.output)) {
+      const problem = 'this name leads out of the output folder through a link';
+      findings.push({ ...finding, problem, remedy: 'remove the link, or name another output' });
+      continue;
+    }
+    const folder = dirname(row.output);
+    const there = await standing(folder === '.' ? '' : folder);
+    for (const name of namesOf(row).flatMap((name) => there.get(folded(name)) ?? [])) {
+      if (ours.names.has(name) || ours.contents.has((await storage.hash(name)) ?? '')) {
+        row.replaces = [...(row.replaces ?? []), name];
+        continue;
+      }
+      const problem = `a file that reshoot did not write stands there: ${name}`;
+      findings.push({ ...finding, problem, remedy: 'move it away, or name another output folder' });
+    }
+  }
+  return findings;
+}
+
+/** A folder's files by their folded names. */
+async function listFolder(storage: Storage, folder: string): Promise<Map<string, string>> {
+  const names = (await storage.list(folder)).map((name) => (folder === '' ? name : `${folder}/${name}`));
+  return new Map(names.map((name) => [folded(name), name]));
+}
+
+/** The names a row's picture may get. */
+function namesOf(row: Row): string[] {
+  return row.output.includes('{ext}') ? pictureExtensions.map((ext) => outputName(row, ext)) : [row.output];
+}
+
+function changesOf(rows: Row[], stories: Map<string, Call[]>, origin: string): Changes {
+  const changes: Changes = { added: [], changed: [], unchanged: [], gone: [] };
+  for (const row of rows) {
+    const calls = stories.get(row.id);
+    const last = calls?.findLast((call) => call.closed?.picture && call.origin === origin);
+    const what = calls && last && differences(row, calls, last);
+    if (!what) changes.added.push(row.id);
+    else if (what.length > 0) changes.changed.push({ id: row.id, what });
+    else changes.unchanged.push(row.id);
+  }
+  const ids = new Set(rows.map(({ id }) => id));
+  for (const [id, calls] of stories)
+    if (!ids.has(id) && calls.some((call) => call.closed?.picture)) changes.gone.push(id);
+  return changes;
+}
+
+/** What a row asks for that its finished picture was not made from. */
+function differences(row: Row, calls: Call[], last: Call): string[] {
+  const fields = (['prompt', 'size', 'ratio'] as const).filter((field) => row[field] !== last[field]);
+  const known = knownSources(row.pictures, calls);
+  const content = (sources: Call['sources']): string =>
+    sources.map((source) => (source.kind === 'url' ? source.url : source.sha256)).join();
+  return known && content(known) === content(last.sources) ? fields : [...fields, 'image'];
+}

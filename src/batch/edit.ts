@@ -1,0 +1,492 @@
+import { rename, rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answer, Client } from '../api/client.ts';
+import type { Secret } from '../config.ts';
+import { codes, EditError, exitCodes } from '../errors.ts';
+import type { Verifier } from '../image/verify.ts';
+import type { Log } from '../log.ts';
+import type { PictureFacts, Row } from '../model.ts';
+import { isSame, self, type Owner } from '../owner.ts';
+import type { Desk, RowEnd } from '../queue/desk.ts';
+import type { Job } from '../queue/job.ts';
+import type { JobResult, JobState } from '../queue/worker.ts';
+import { callId, type Call, type Closed } from '../records/call.ts';
+import { fingerprint, knownSources } from '../records/fingerprint.ts';
+import type { Note, Run } from '../records/runs.ts';
+import { backoffMs, judge, type Due, type RowRules, type Verdict } from '../records/state.ts';
+import type { Ledger } from '../throttle/ledger.ts';
+import type { NoSlot, Slot, Throttle } from '../throttle/throttle.ts';
+import type { Input, InputReader } from './input.ts';
+import { exists, outputName, place, spooledFacts, spoolFiles } from './keep.ts';
+import type { Output } from './output.ts';
+
+/** The ten steps of a call's way, in the order that makes a crash at any of them harmless. */
+export const steps = [
+  'looked up',
+  'read',
+  'slot taken',
+  'record opened',
+  'sent',
+  'spooled',
+  'verified',
+  'record closed',
+  'kept',
+  'settled',
+] as const;
+export type Step = (typeof steps)[number];
+
+export interface EditorOptions {
+  origin: string;
+  keys: Map<string, Secret>;
+  client: Client;
+  verifier: Verifier;
+  throttle: Throttle;
+  ledger: Ledger;
+  desk: Desk;
+  inputs: InputReader;
+  /** Does the process that opened a call still live, as far as anybody knows? */
+  lives: (owner: Owner) => boolean;
+  /** Told of every call that ended, with its milliseconds; undefined: the API was not reached. */
+  onCall: (ms: number | undefined) => void;
+  /** Told of each step when it is done. */
+  onStep?: ((step: Step) => void) | undefined;
+  /** In [0, 1). */
+  random: () => number;
+  log: Log;
+}
+
+type RowJob = Extract<Job, { kind: 'row' }>;
+export type Editor = (job: RowJob, output: Output, state: JobState) => Promise<JobResult>;
+
+/** A run that loses this many starts of a row to dying processes gives the row up. */
+const mostLosses = 10;
+/** Charged but unusable answers in a row that stop a run. */
+const mostUnusable = 5;
+/** A row in another process's hands is looked at again this much later. */
+const elsewhereMs = 1000;
+
+const done: JobResult = { is: 'done' };
+
+/** What is known while a row is worked on. */
+interface Work {
+  job: RowJob;
+  output: Output;
+  state: JobState;
+  run: Run;
+  row: Row;
+  rules: RowRules;
+  /** The row's calls, ascending, kept up to date. */
+  calls: Call[];
+}
+
+/**
+ * Takes a row one call further: from what its records say to a picture at its name, or to the next try. Everything it
+ * decides is read from the records, so it may be started anywhere, any number of times.
+ */
+export function createEditor(options: EditorOptions): Editor {
+  const { origin, throttle, ledger, desk, inputs, random, log } = options;
+  const step = (name: Step): void => options.onStep?.(name);
+
+  const edit: Editor = async (job, output, state) => {
+    const run = await output.runs.read(job.run);
+    const row = await output.runs.row(job.run, job.place);
+    const calls = await catchUp(job.run, row, output);
+    if (!calls) return { is: 'handed back', afterMs: elsewhereMs };
+    const work: Work = { job, output, state, run, row, rules: rulesOf(run), calls };
+    if (state.losses >= mostLosses) {
+      return settleWithNote(work, {
+        status: 'failed',
+        error_code: 'worker_lost',
+        error_message: lostMessage,
+        sources: [],
+      });
+    }
+    const known = knownSources(row.pictures, calls);
+    if (known) {
+      const verdict = await judged(work, fingerprint(origin, row, known));
+      if (verdict.is !== 'due') return settleVerdict(work, verdict);
+    }
+    step('looked up');
+    return readAndCall(work);
+  };
+
+  /**
+   * The row's calls, with what dead processes left behind cleared up: a finished answer is adopted, a lost call's
+   * credit counts as unknown. Undefined: a living process has a call of this row in flight.
+   */
+  const catchUp = async (run: string, row: Row, output: Output): Promise<Call[] | undefined> => {
+    const calls = await output.calls.story(row.id);
+    const caughtUp: Call[] = [];
+    for (const call of calls) {
+      if (call.closed) {
+        caughtUp.push(call);
+        continue;
+      }
+      if (!isSame(call.owner, self) && options.lives(call.owner)) return undefined;
+      const { part, bin } = spoolFiles(output.storage, call);
+      await rm(part, { force: true });
+      const adopted = (await exists(bin)) ? await adopt(output, row, call, bin) : call;
+      if (call.run === run) {
+        const charged = adopted.closed?.charged ?? 'unknown';
+        const slot = { run, call: callId(call), account: call.account };
+        await throttle.settle(slot, { charged, unusable: undefined, answered: false, sent: true });
+      }
+      caughtUp.push(adopted);
+    }
+    return caughtUp;
+  };
+
+  /** A whole answer that its dead process did not live to verify: paid for, so it is finished without a call. */
+  const adopt = async (output: Output, row: Row, call: Call, bin: string): Promise<Call> => {
+    log.info({ id: call.id, n: call.n }, 'finishing an answer that another process left');
+    const ms = Math.max(0, Date.now() - Date.parse(call.started_at));
+    return closeAnswered(output, row, call, bin, { ...(await spooledFacts(bin)), ms });
+  };
+
+  const readAndCall = async (work: Work): Promise<JobResult> => {
+    let input: Input;
+    try {
+      input = await inputs.read(work.row);
+    } catch (error) {
+      if (!(error instanceof EditError)) throw error;
+      return settleWithNote(work, {
+        status: 'failed',
+        error_code: error.code,
+        error_message: error.message,
+        sources: [],
+      });
+    }
+    try {
+      step('read');
+      const paid = fingerprint(origin, work.row, input.sources);
+      return (await settleByContent(work, paid, input)) ?? (await callUntilDecided(work, paid, input));
+    } finally {
+      input.release();
+    }
+  };
+
+  /** Finished before under another id: its picture is put at this row's name too, without a call. */
+  const settleByContent = async (
+    work: Work,
+    paid: string,
+    { sources }: Input,
+  ): Promise<JobResult | undefined> => {
+    const { output, row, rules } = work;
+    const finished = rules.force ? undefined : await output.contents.find(paid);
+    if (!finished || finished.id === row.id) return undefined;
+    const payer = (await output.calls.story(finished.id)).find(({ n }) => n === finished.n);
+    const picture = payer?.closed?.picture;
+    if (!payer || !picture || !(await place(output.storage, payer, picture, row, work.calls)))
+      return undefined;
+    return settleWithNote(work, {
+      status: 'skipped',
+      paid_by: finished,
+      output: outputName(row, picture.ext),
+      sources,
+    });
+  };
+
+  const callUntilDecided = async (work: Work, paid: string, input: Input): Promise<JobResult> => {
+    for (let free = 0; ;) {
+      const verdict = await judged(work, paid);
+      if (verdict.is !== 'due') return settleVerdict(work, verdict, input);
+      const slot = await takeSlot(work, verdict.due);
+      if ('is' in slot) return slot;
+      step('slot taken');
+      const opened = await open(work, verdict.due, slot, paid, input);
+      // Somebody else opened this very call, so the slot is theirs now.
+      if (!opened) return { is: 'handed back', afterMs: elsewhereMs };
+      step('record opened');
+      const call = await make(work, opened, slot, input);
+      work.calls.push(call);
+      step('record closed');
+      const code = call.closed?.error_code;
+      const disposition = code && codes[code].disposition;
+      if (disposition === 'retry')
+        return { is: 'again', afterMs: backoffMs(verdict.due.attempt + 1, random()) };
+      if (disposition === 'retry-same' && code !== 'not_sent') {
+        free += 1;
+        await sleep(backoffMs(free + 1, random()), undefined, { signal: work.state.signal });
+      }
+    }
+  };
+
+  /** The row's verdict; a picture that somebody has deleted doesn't count as done. */
+  const judged = async (work: Work, paid: string): Promise<Verdict> => {
+    for (;;) {
+      const verdict = judge(work.row.route, work.calls, paid, work.rules);
+      const picture = verdict.is === 'done' ? verdict.call.closed?.picture : undefined;
+      if (verdict.is !== 'done' || !picture) return verdict;
+      if (await place(work.output.storage, verdict.call, picture, work.row, work.calls)) return verdict;
+      work.calls = work.calls.map((call) => (call === verdict.call ? { ...call, fingerprint: '' } : call));
+    }
+  };
+
+  const takeSlot = async (work: Work, due: Due): Promise<Slot | JobResult> => {
+    const { job, row, state } = work;
+    const got = await throttle.take(job.run, callId({ id: row.id, n: due.n }), due.extra, state.signal);
+    return 'none' in got ? leaveLine(work, got) : got;
+  };
+
+  /** The row is the feeder's again: it settles a stopped run's rows, and feeds a paused run's when it goes on. */
+  const leaveLine = async ({ job, run }: Work, got: NoSlot): Promise<JobResult> => {
+    switch (got.none) {
+      case 'yield':
+        return { is: 'handed back', afterMs: got.waitMs };
+      case 'cap':
+        await ledger.stop(job.run, exitCodes.budget, `the cap of ${run.max_credits} credits is reached`);
+        return done;
+      case 'budget':
+        await ledger.stop(
+          job.run,
+          exitCodes.budget,
+          `the retry budget of ${run.retry_budget} extra calls is used up`,
+        );
+        return done;
+      case 'parked':
+        await ledger.stop(job.run, exitCodes.account, `no account may work: ${got.reasons}`);
+        return done;
+      case 'paused':
+      case 'cancelled':
+      case 'stopped':
+        return done;
+    }
+  };
+
+  const open = async (
+    work: Work,
+    due: Due,
+    slot: Slot,
+    paid: string,
+    input: Input,
+  ): Promise<Call | undefined> => {
+    const { run, row } = work;
+    const call: Call = {
+      v: 1,
+      run: run.run,
+      id: row.id,
+      n: due.n,
+      route: due.route,
+      account: slot.account,
+      origin,
+      owner: self,
+      started_at: new Date().toISOString(),
+      fingerprint: paid,
+      prompt: row.prompt,
+      size: row.size,
+      ratio: row.ratio,
+      sources: input.sources,
+      on_unknown: run.on_unknown ?? 'retry',
+    };
+    return (await work.output.calls.open(call)) ? call : undefined;
+  };
+
+  /** Sends the call and closes its record, whatever comes of it. */
+  const make = async (work: Work, call: Call, slot: Slot, input: Input): Promise<Call> => {
+    const { output, row } = work;
+    const started = performance.now();
+    let closed: Call;
+    try {
+      const answer = await send(work, call, slot, input);
+      const { part, bin } = spoolFiles(output.storage, call);
+      await rename(part, bin);
+      step('spooled');
+      options.onCall(answer.ms);
+      closed = await closeAnswered(output, row, call, bin, answer);
+    } catch (error) {
+      if (!(error instanceof EditError)) throw error;
+      const ms = Math.round(performance.now() - started);
+      options.onCall(error.disposition === 'retry-same' ? undefined : ms);
+      closed = await output.calls.close(call, failure(error, ms));
+      log.warn({ id: call.id, n: call.n, route: call.route, error: error.message }, 'call failed');
+      await tellThrottle(work, slot, error);
+    }
+    await settleCall(work, slot, closed);
+    return closed;
+  };
+
+  const send = async (work: Work, call: Call, slot: Slot, input: Input): Promise<Answer> => {
+    const { signal } = work.state;
+    try {
+      return await options.client.edit({
+        key: options.keys.get(call.account)?.reveal() ?? '',
+        prompt: call.prompt,
+        size: call.size,
+        ratio: call.ratio,
+        route: call.route,
+        pictures: input.pictures,
+        part: spoolFiles(work.output.storage, call).part,
+        timeoutMs: work.run.timeout_ms,
+        beforeSend() {
+          if (signal.aborted) throw new Error('the row was taken away before it was sent');
+          if (!throttle.isFresh(slot)) throw new Error('the slot grew too old while the connection was made');
+        },
+        onSent(what) {
+          if (what === 'headers') step('sent');
+          if (what === 'body') input.release();
+          throttle.stamp(slot).catch((error: unknown) => log.warn({ error: String(error) }, 'stamp failed'));
+        },
+      });
+    } finally {
+      input.release();
+    }
+  };
+
+  /** Verifies an answer and closes its record; useless bytes are kept apart, since they are paid for. */
+  const closeAnswered = async (
+    output: Output,
+    row: Row,
+    call: Call,
+    bin: string,
+    { sha256, bytes, ms }: Pick<Answer, 'sha256' | 'bytes' | 'ms'>,
+  ): Promise<Call> => {
+    const { storage } = output;
+    let facts: PictureFacts;
+    try {
+      facts = await options.verifier.verify(bin);
+    } catch (error) {
+      if (!(error instanceof EditError)) throw error;
+      const closed = await output.calls.close(call, { ...failure(error, ms), http_status: 200 });
+      await storage.keep(bin, `.reshoot/rejected/${callId(call)}.bin`, sha256);
+      await rm(bin, { force: true });
+      log.warn(
+        { id: call.id, n: call.n, error: error.message },
+        'a paid answer is no picture; its bytes are kept',
+      );
+      return closed;
+    }
+    step('verified');
+    const picture = { ...facts, bytes, sha256, output: outputName(row, facts.ext) };
+    return output.calls.close(call, {
+      at: new Date().toISOString(),
+      ms,
+      outcome: 'succeeded',
+      charged: 'yes',
+      http_status: 200,
+      picture,
+    });
+  };
+
+  const tellThrottle = async ({ job }: Work, slot: Slot, error: EditError): Promise<void> => {
+    if (error.code === 'rate_limited') await throttle.refused(slot, error.retryAfterMs);
+    if (error.code === 'firewall') await throttle.park(slot.account, error.code, 3);
+    if (error.disposition === 'account') await throttle.park(slot.account, error.code, 1);
+    if (error.disposition === 'halt') await ledger.stop(job.run, exitCodes.halted, error.message);
+  };
+
+  /** Books a closed call: its credit, and whether the account is served. */
+  const settleCall = async (work: Work, slot: Slot, { closed }: Call): Promise<void> => {
+    const code = closed?.error_code;
+    const refused = code && ['throttle', 'account'].includes(codes[code].disposition);
+    const settlement = {
+      charged: closed?.charged ?? 'unknown',
+      unusable: closed?.picture ? false : closed?.charged === 'yes' ? true : undefined,
+      answered: closed?.http_status !== undefined && !refused,
+      sent: code !== 'not_sent',
+    };
+    const inARow = await throttle.settle(slot, settlement);
+    if (settlement.unusable && inARow >= mostUnusable) {
+      await ledger.stop(
+        work.job.run,
+        exitCodes.halted,
+        `${inARow} answers in a row were charged and no pictures`,
+      );
+    }
+  };
+
+  const settleVerdict = async (
+    work: Work,
+    verdict: Exclude<Verdict, { is: 'due' }>,
+    input?: Input,
+  ): Promise<JobResult> => {
+    const { call } = verdict;
+    const own = call.run === work.job.run;
+    if (verdict.is === 'done') {
+      step('kept');
+      await work.output.contents.note(call.fingerprint, { id: call.id, n: call.n });
+      await rm(spoolFiles(work.output.storage, call).bin, { force: true });
+      if (own) return settleRow(work, 'succeeded');
+      const picture = call.closed?.picture;
+      const output = picture && outputName(work.row, picture.ext);
+      return settleWithNote(work, {
+        status: 'skipped',
+        paid_by: call,
+        output,
+        sources: input?.sources ?? call.sources,
+      });
+    }
+    if (own) return settleRow(work, verdict.is === 'failed' ? 'failed' : 'other');
+    const error_message = call.closed?.error_message;
+    return settleWithNote(work, {
+      status: verdict.is,
+      error_code: verdict.code,
+      error_message,
+      sources: call.sources,
+    });
+  };
+
+  const settleWithNote = async (work: Work, note: Omit<Note, 'row'>): Promise<JobResult> => {
+    await work.output.runs.note(work.job.run, { row: work.row.row, ...note });
+    return settleRow(work, note.status === 'failed' ? 'failed' : 'other');
+  };
+
+  const settleRow = async ({ job, run, row }: Work, end: RowEnd): Promise<JobResult> => {
+    const { succeeded, failed } = await desk.settle(job.run, row.row, end);
+    step('settled');
+    const finished = succeeded + failed;
+    if (run.halt_share !== undefined && finished >= 20 && failed / finished >= run.halt_share) {
+      await ledger.stop(job.run, exitCodes.halted, `${failed} of ${finished} finished rows failed (--halt)`);
+    }
+    return done;
+  };
+
+  return async (job, output, state) => {
+    try {
+      return await edit(job, output, state);
+    } catch (error) {
+      // Aborted while it waited: nothing of it is in flight, so anybody may take it.
+      if (state.signal.aborted && !(error instanceof EditError)) return { is: 'handed back', afterMs: 0 };
+      if (error instanceof EditError && error.code === 'output_taken') return giveUp(job, output, error);
+      throw error;
+    }
+  };
+
+  async function giveUp(job: RowJob, output: Output, error: EditError): Promise<JobResult> {
+    const { row } = job.place;
+    const note: Note = {
+      row,
+      status: 'failed',
+      error_code: error.code,
+      error_message: error.message,
+      sources: [],
+    };
+    await output.runs.note(job.run, note);
+    await desk.settle(job.run, row, 'failed');
+    return done;
+  }
+}
+
+const lostMessage = `worker_lost: the row was started ${mostLosses} times by processes that died over it`;
+
+/** What a run's options say about its rows. */
+export function rulesOf(run: Run): RowRules {
+  return { run: run.run, maxAttempts: run.max_attempts, onUnknown: run.on_unknown, force: run.force };
+}
+
+function failure(error: EditError, ms: number): Closed {
+  return {
+    at: new Date().toISOString(),
+    ms,
+    outcome: outcomeOf(error),
+    charged: error.charged,
+    error_code: error.code,
+    error_message: error.message,
+    ...(error.status !== undefined && { http_status: error.status }),
+  };
+}
+
+function outcomeOf({ disposition, charged }: EditError): Closed['outcome'] {
+  if (disposition === 'throttle') return 'throttled';
+  if (disposition === 'retry-same') return 'not_sent';
+  return charged === 'unknown' ? 'unknown' : 'failed';
+}

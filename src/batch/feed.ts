@@ -1,0 +1,177 @@
+import type { Log } from '../log.ts';
+import type { Row } from '../model.ts';
+import type { Desk, DeskRun, RowEnd } from '../queue/desk.ts';
+import type { Job } from '../queue/job.ts';
+import type { JobQueue } from '../queue/queue.ts';
+import type { Call } from '../records/call.ts';
+import { fingerprint, knownSources } from '../records/fingerprint.ts';
+import type { Place } from '../records/runs.ts';
+import { judge, type RowRules } from '../records/state.ts';
+import type { Ledger } from '../throttle/ledger.ts';
+import { rulesOf } from './edit.ts';
+import { outputName } from './keep.ts';
+import type { Output } from './output.ts';
+
+export interface FeederOptions {
+  desk: Desk;
+  queue: JobQueue;
+  ledger: Ledger;
+  /** Rows of each run kept waiting: about two windows of the limit. */
+  ahead: number;
+  /** The output of a run, if this process sees it and works for its API. */
+  findOutput: (run: DeskRun) => Promise<Output | undefined>;
+  log: Log;
+}
+
+export interface Feeder {
+  /** Feeds every run whose lease this process has or gets. First feed, resume and a lost Redis are this one step. */
+  feed(): Promise<void>;
+  /** Lets others feed. */
+  close(): Promise<void>;
+}
+
+/** What the lease's holder knows of a run. */
+interface Feeding {
+  run: DeskRun;
+  output: Output;
+  plan: { row: Row; place: Place }[];
+  /** Rows before it are settled or have a job. */
+  cursor: number;
+  rules: RowRules;
+  stories: Map<string, Call[]>;
+}
+
+const lease = (run: string): string => `feed:${run}`;
+
+export function createFeeder(options: FeederOptions): Feeder {
+  const { desk, queue, ledger, log } = options;
+  const feedings = new Map<string, Feeding>();
+
+  const feed = async (): Promise<void> => {
+    const runs = await desk.runs();
+    for (const id of feedings.keys()) if (!runs.some(({ run }) => run === id)) feedings.delete(id);
+    if (runs.length === 0) return;
+    const waiting = await queue.waiting();
+    for (const run of runs) {
+      if (await desk.lease(lease(run.run))) {
+        feedings.delete(run.run);
+        continue;
+      }
+      const feeding = feedings.get(run.run) ?? (await begin(run));
+      if (feeding) await advance(feeding, waiting.get(run.run) ?? 0);
+      else await desk.release(lease(run.run));
+    }
+  };
+
+  const begin = async (run: DeskRun): Promise<Feeding | undefined> => {
+    const output = await options.findOutput(run);
+    if (!output) return undefined;
+    const plan = [];
+    for await (const line of output.runs.plan(run.run)) plan.push(line);
+    const rules = rulesOf(await output.runs.read(run.run));
+    const feeding = { run, output, plan, cursor: 0, rules, stories: await storiesOf(output) };
+    feedings.set(run.run, feeding);
+    return feeding;
+  };
+
+  const advance = async (feeding: Feeding, waiting: number): Promise<void> => {
+    const { run } = feeding;
+    const known = await ledger.state(run.run);
+    switch (known?.state) {
+      case 'paused':
+        return;
+      case 'stopped':
+      case 'cancelled':
+        return wind(feeding);
+      case 'running':
+      case undefined:
+        return supply(feeding, waiting);
+    }
+  };
+
+  /** Adds rows until enough wait, settles those that need no job, and ends the run when all are settled. */
+  const supply = async (feeding: Feeding, waiting: number): Promise<void> => {
+    const { run, plan } = feeding;
+    const isSettled = await desk.settled(run.run);
+    const jobs: Job[] = [];
+    const ends: { row: number; end: RowEnd }[] = [];
+    for (; feeding.cursor < plan.length && waiting + jobs.length < options.ahead; feeding.cursor++) {
+      const line = plan[feeding.cursor];
+      if (!line || isSettled(line.row.row)) continue;
+      const end = await endWithoutJob(feeding, line.row);
+      if (end) ends.push({ row: line.row.row, end });
+      else jobs.push(jobOf(run, line.place));
+    }
+    if (ends.length > 0) await desk.settleAll(run.run, ends);
+    if (jobs.length > 0) await queue.add(jobs);
+    if (feeding.cursor === plan.length && jobs.length === 0) await closeIfSettled(feeding);
+  };
+
+  /** Every row has had its job: the run ends, or goes round once more for rows whose jobs were lost. */
+  const closeIfSettled = async (feeding: Feeding): Promise<void> => {
+    const { run, output } = feeding;
+    if (await queue.hasJobs(run.run)) return;
+    const { settled } = await desk.progress(run.run);
+    if (settled >= run.rows) return queue.add([{ ...common(run), kind: 'finish' }]);
+    log.info({ run: run.run, settled, rows: run.rows }, 'going round once more for rows without a job');
+    feeding.stories = await storiesOf(output);
+    feeding.cursor = 0;
+  };
+
+  /** A stopped run: takes back what waits, and when nothing is in flight any more settles the rest. */
+  const wind = async (feeding: Feeding): Promise<void> => {
+    const { run, plan } = feeding;
+    await queue.withdraw(run.run);
+    if ((await queue.active(run.run)).size > 0) return;
+    const isSettled = await desk.settled(run.run);
+    const rest = plan.filter(({ row }) => !isSettled(row.row));
+    if (rest.length > 0)
+      await desk.settleAll(
+        run.run,
+        rest.map(({ row }) => ({ row: row.row, end: 'other' })),
+      );
+    await queue.add([{ ...common(run), kind: 'finish' }]);
+  };
+
+  return {
+    feed,
+    async close() {
+      for (const run of feedings.keys()) await desk.release(lease(run));
+      feedings.clear();
+    },
+  };
+}
+
+/** How a row ends that needs no job: left out, invalid, or settled by what the records know without reading a file. */
+async function endWithoutJob(
+  { output, run, rules, stories }: Feeding,
+  row: Row,
+): Promise<RowEnd | undefined> {
+  if (!row.selected || row.invalid !== undefined) return 'other';
+  const calls = stories.get(row.id);
+  const known = calls && knownSources(row.pictures, calls);
+  if (!known || calls.some((call) => !call.closed)) return undefined;
+  const verdict = judge(row.route, calls, fingerprint(run.origin, row, known), rules);
+  if (verdict.is === 'due') return undefined;
+  const own = verdict.call.run === run.run;
+  if (verdict.is !== 'done') return verdict.is === 'failed' && own ? 'failed' : 'other';
+  const picture = verdict.call.closed?.picture;
+  const name = picture && outputName(row, picture.ext);
+  // Moved, renamed or deleted: a worker looks for it.
+  if (!name || name !== picture.output || !(await output.storage.stat(name))) return undefined;
+  return own ? 'succeeded' : 'other';
+}
+
+async function storiesOf(output: Output): Promise<Map<string, Call[]>> {
+  const stories = new Map<string, Call[]>();
+  for await (const { id, calls } of output.calls.stories()) stories.set(id, calls);
+  return stories;
+}
+
+function common({ run, output, store, origin }: DeskRun) {
+  return { v: 1 as const, run, output, store, origin };
+}
+
+function jobOf(run: DeskRun, place: Place): Job {
+  return { ...common(run), kind: 'row', place };
+}

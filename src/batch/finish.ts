@@ -1,0 +1,81 @@
+import { writeReport } from '../report/write.ts';
+import type { BookedCall } from '../report/books.ts';
+import type { ReportRow } from '../report/rows.ts';
+import type { Summary } from '../report/summary.ts';
+import type { Call } from '../records/call.ts';
+import type { Stop } from '../records/runs.ts';
+import { rulesOf } from './edit.ts';
+import { outcomeOf, toReportCall } from './outcome.ts';
+import type { Output } from './output.ts';
+
+/**
+ * Ends a run: writes the report from plan and records, the index for the next start, and last the run's end.
+ * Doing it again, in whole or after a crash, gives the same.
+ */
+export async function finishRun(output: Output, run: string, stop: Stop | undefined): Promise<Summary> {
+  const summary = await reportOn(output, run, stop, new Date().toISOString());
+  await output.calls.reindex();
+  await output.runs.writeEnd(run, { stop, summary: { ...summary } });
+  return summary;
+}
+
+/** Makes the report of the latest run again, finished or not. Undefined: there is no run in this output. */
+export async function reportAgain(output: Output): Promise<Summary | undefined> {
+  const run = (await output.runs.list()).at(-1);
+  if (run === undefined) return undefined;
+  const end = await output.runs.end(run);
+  const finished = end ? String(end.summary['finished_at']) : new Date().toISOString();
+  return reportOn(output, run, end?.stop, finished);
+}
+
+async function reportOn(
+  output: Output,
+  id: string,
+  stop: Stop | undefined,
+  finishedAt: string,
+): Promise<Summary> {
+  const run = await output.runs.read(id);
+  const facts = {
+    run: id,
+    manifest: run.manifest,
+    startedAt: run.started_at,
+    finishedAt,
+    columns: run.columns,
+    ...(stop && { stop }),
+  };
+  const input = {
+    run: facts,
+    rows: () => reportRows(output, id, stop),
+    calls: () => bookedCalls(output),
+    runs: await otherRuns(output, id),
+  };
+  return writeReport(input, (name, content) => output.storage.write(`report/${name}`, content));
+}
+
+async function* reportRows(output: Output, id: string, stop: Stop | undefined): AsyncIterable<ReportRow> {
+  const run = await output.runs.read(id);
+  const notes = await output.runs.notes(id);
+  const stories = new Map<string, Call[]>();
+  for await (const { id, calls } of output.calls.stories()) stories.set(id, calls);
+  const rules = rulesOf(run);
+  for await (const { row } of output.runs.plan(id)) {
+    const note = notes.get(row.row);
+    const paidBy = note?.paid_by;
+    const payer = paidBy && stories.get(paidBy.id)?.find(({ n }) => n === paidBy.n);
+    const calls = stories.get(row.id) ?? [];
+    yield outcomeOf({ row, calls, note, payer, rules, origin: run.origin, stop });
+  }
+}
+
+async function* bookedCalls(output: Output): AsyncIterable<BookedCall> {
+  for await (const { id, calls } of output.calls.stories()) {
+    for (const call of calls) yield { id, ...toReportCall(call) };
+  }
+}
+
+/** What the ends of other runs say; they were written by `writeReport`. */
+async function otherRuns(output: Output, id: string): Promise<Summary[]> {
+  const ids = (await output.runs.list()).filter((run) => run !== id);
+  const ends = await Promise.all(ids.map((run) => output.runs.end(run)));
+  return ends.flatMap((end) => (end ? [end.summary as unknown as Summary] : []));
+}

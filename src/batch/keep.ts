@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { extname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { EditError } from '../errors.ts';
+import type { Row } from '../model.ts';
+import { callId, type Call, type CallPicture } from '../records/call.ts';
+import type { Storage } from '../storage/storage.ts';
+
+/** Where a call's answer is spooled, on its way in and until it stands at its name. */
+export interface SpoolFiles {
+  /** Still being written; worth nothing. */
+  part: string;
+  /** Whole and durable. */
+  bin: string;
+}
+
+export function spoolFiles(storage: Storage, call: Pick<Call, 'id' | 'n'>): SpoolFiles {
+  const base = join(storage.spool, callId(call));
+  return { part: `${base}.part`, bin: `${base}.bin` };
+}
+
+/** A row's name with the extension that the picture's content asks for. */
+export function outputName(row: Pick<Row, 'output'>, ext: string): string {
+  return row.output.replaceAll('{ext}', ext);
+}
+
+/**
+ * Puts a call's picture at the row's name, from the spool or from where it lies already. Our own picture that stands
+ * in the way is moved to `.reshoot/replaced/`; nothing paid for is deleted.
+ * @returns false when the picture is gone from everywhere: somebody deleted it
+ * @throws EditError output_taken when a file that isn't ours stands there
+ */
+export async function place(
+  storage: Storage,
+  call: Call,
+  picture: CallPicture,
+  row: Row,
+  story: Call[],
+): Promise<boolean> {
+  const name = outputName(row, picture.ext);
+  const { bin } = spoolFiles(storage, call);
+  if (name === picture.output && (await storage.stat(name)) && !(await exists(bin))) return true;
+  await makeRoom(storage, name, picture.sha256, row, story);
+  for (const from of [picture.output, replacedName(picture.output, picture.sha256)]) {
+    if (await storage.copy(from, name, picture.sha256)) return true;
+  }
+  if (!(await exists(bin))) return false;
+  if (await storage.keep(bin, name, picture.sha256)) return true;
+  throw new EditError(
+    'output_taken',
+    `a file that reshoot did not write stands at ${name}: move it away, then run again`,
+  );
+}
+
+/** Moves pictures of ours out of the way: the row's earlier ones, and what the plan saw at its name. */
+async function makeRoom(
+  storage: Storage,
+  name: string,
+  sha256: string,
+  row: Row,
+  story: Call[],
+): Promise<void> {
+  const stem = (of: string): string => of.slice(0, of.length - extname(of).length);
+  const earlier = story.flatMap((call) => call.closed?.picture?.output ?? []);
+  const ours = new Set([...earlier.filter((other) => stem(other) === stem(name)), ...(row.replaces ?? [])]);
+  for (const other of ours) {
+    const content = await storage.hash(other);
+    if (!content || (content === sha256 && other === name)) continue;
+    const aside = replacedName(other, content);
+    if (await storage.stat(aside)) await storage.remove(other);
+    else await storage.move(other, aside);
+  }
+}
+
+function replacedName(name: string, sha256: string): string {
+  return `.reshoot/replaced/${name}~${sha256.slice(0, 16)}${extname(name)}`;
+}
+
+/** What a spooled answer holds, read again from the disk. */
+export async function spooledFacts(bin: string): Promise<{ sha256: string; bytes: number }> {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(bin), hash);
+  return { sha256: hash.digest('hex'), bytes: (await stat(bin)).size };
+}
+
+export async function exists(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  );
+}

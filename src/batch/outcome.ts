@@ -1,0 +1,128 @@
+import { codes, type ErrorCode } from '../errors.ts';
+import type { Row, RowStatus, Source } from '../model.ts';
+import type { ReportCall, ReportRow } from '../report/rows.ts';
+import { chargeOf, codeOf, isAttempt, type Call } from '../records/call.ts';
+import { fingerprint, knownSources } from '../records/fingerprint.ts';
+import type { Note, Stop } from '../records/runs.ts';
+import { judge, type RowRules } from '../records/state.ts';
+import { exitCodes } from '../errors.ts';
+import { outputName } from './keep.ts';
+
+/** All that a row's outcome is read from. */
+export interface Evidence {
+  row: Row;
+  /** Its calls in this output, of all runs, ascending. */
+  calls: Call[];
+  /** How the run settled it without a call. */
+  note: Note | undefined;
+  /** The call that paid for its picture, where that is another row's. */
+  payer: Call | undefined;
+  rules: RowRules;
+  origin: string;
+  stop: Stop | undefined;
+}
+
+/** A row's one outcome, from plan and records alone. */
+export function outcomeOf(evidence: Evidence): ReportRow {
+  const { row, calls } = evidence;
+  return { row, calls: calls.map(toReportCall), ...concluded(evidence) };
+}
+
+type Conclusion = Omit<ReportRow, 'row' | 'calls'>;
+
+function concluded(evidence: Evidence): Conclusion {
+  const { row, calls, note, payer, rules, origin } = evidence;
+  if (row.invalid !== undefined) return { status: 'invalid', errorMessage: row.invalid };
+  const own = calls.filter((call) => call.run === rules.run);
+  const brought = own.findLast((call) => call.closed?.picture);
+  if (brought) return withPicture('succeeded', row, brought);
+  if (note?.status === 'skipped' && payer)
+    return { ...withPicture('skipped', row, payer), output: note.output ?? row.output };
+  if (note) return withNote(note, calls);
+  const known: Source[] | undefined = knownSources(row.pictures, calls);
+  const verdict = judge(row.route, calls, known && fingerprint(origin, row, known), rules);
+  if (verdict.is === 'done') return withPicture('skipped', row, verdict.call);
+  const last = own.findLast(isAttempt);
+  if (verdict.is === 'due') return interrupted(evidence, last);
+  return withFailure(verdict.is, verdict.call);
+}
+
+/** A row that the run did not bring to an end: stopped, cancelled, or not selected. */
+function interrupted({ row, calls, stop }: Evidence, last: Call | undefined): Conclusion {
+  const before = row.selected ? last : calls.findLast(isAttempt);
+  if (row.selected && stop?.code === exitCodes.cancelled) {
+    return { ...(last && withFailure('failed', last)), status: 'cancelled' };
+  }
+  if (before && !before.closed?.picture) return withFailure('failed', before);
+  return { status: 'not_attempted', ...(stop && row.selected && { errorMessage: stop.reason }) };
+}
+
+function withPicture(status: RowStatus, row: Row, call: Call): Conclusion {
+  const picture = call.closed?.picture;
+  if (!picture) return { status };
+  const { mime, width, height, bytes, sha256 } = picture;
+  const note = noteOn(row, picture);
+  return {
+    status,
+    output: outputName(row, picture.ext),
+    facts: { mime, width, height, bytes, sha256 },
+    ...(note && { errorMessage: note }),
+  };
+}
+
+/** A paid picture that isn't quite what was asked for is kept and said. */
+function noteOn(
+  row: Row,
+  picture: { ext: string; width: number; height: number; verified: boolean },
+): string {
+  const { ext, width, height, verified } = picture;
+  const name = outputName(row, ext).toLowerCase();
+  const notes = [
+    !verified && 'note: this type is not decoded here, so it is unverified',
+    /^\d+x\d+$/.test(row.size) &&
+      row.size !== `${width}x${height}` &&
+      `note: asked for ${row.size}, got ${width}x${height}`,
+    !name.endsWith(`.${ext}`) &&
+      !(ext === 'jpg' && name.endsWith('.jpeg')) &&
+      `note: the content is ${ext}, not what the name says`,
+  ];
+  return notes.filter((note) => note !== false).join('; ');
+}
+
+function withNote(note: Note, calls: Call[]): Conclusion {
+  const last = calls.findLast(isAttempt);
+  return {
+    status: note.status,
+    ...(note.error_code && { errorCode: note.error_code, retryable: isRetryable(note.error_code) }),
+    errorMessage: note.error_message ?? last?.closed?.error_message ?? '',
+  };
+}
+
+function withFailure(status: RowStatus, call: Call): Conclusion {
+  const code = codeOf(call) ?? 'bug';
+  const message = call.closed?.error_message ?? `${code}: ${codes[code].says}`;
+  return { status, errorCode: code, errorMessage: message, retryable: isRetryable(code) };
+}
+
+/** A row that may succeed the next time it is run. */
+function isRetryable(code: ErrorCode): boolean {
+  return codes[code].disposition !== 'fatal' && code !== 'content_refused';
+}
+
+export function toReportCall(call: Call): ReportCall {
+  const { closed } = call;
+  const code = codeOf(call);
+  return {
+    n: call.n,
+    run: call.run,
+    at: call.started_at,
+    route: call.route,
+    account: call.account,
+    outcome: closed?.outcome ?? 'unknown',
+    charged: chargeOf(call),
+    attempt: isAttempt(call),
+    ...(closed && { ms: closed.ms }),
+    ...(closed?.http_status !== undefined && { httpStatus: closed.http_status }),
+    ...(code && { errorCode: code }),
+  };
+}
