@@ -57,7 +57,7 @@ module.exports = {
     {
       name: 'nobody-imports-entries',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/bin\\.ts$' },
+      from: { path: '^src/', pathNot: '^src/(bin|index)\\.ts$' },
       to: { path: '^(workers/|scripts/|src/(bin|cli|index)\\.ts$)' },
     },
     {

@@ -4,6 +4,9 @@ import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { systemCode, toError, UsageError } from './errors.ts';
 
+/** Of reshoot; `package.json` says the same. */
+export const version = '0.1.0';
+
 /** An API key: usable where a call is made, invisible everywhere else. */
 export class Secret {
   readonly #value: string;
@@ -102,7 +105,8 @@ function readAccounts(env: Env): Account[] {
   const list = env['SPIDERHUBS_API_KEYS'];
   if (list) return readAccountList(list);
   const file = env['SPIDERHUBS_API_KEY_FILE'];
-  const key = env['SPIDERHUBS_API_KEY'] || (file ? readKeyFile(file) : undefined);
+  if (file) return [{ name: 'default', key: checkedKey(readKeyFile(file), 'SPIDERHUBS_API_KEY_FILE') }];
+  const key = env['SPIDERHUBS_API_KEY'];
   return key ? [{ name: 'default', key: checkedKey(key, 'SPIDERHUBS_API_KEY') }] : [];
 }
 
@@ -145,7 +149,7 @@ function readKeyFile(file: string): string {
 function readBaseUrl(env: Env): string {
   const text = env['SPIDERHUBS_BASE_URL'] || 'https://api.spiderhubs.com';
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.search || url.hash) {
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password || url.search || url.hash) {
     throw new UsageError(
       `SPIDERHUBS_BASE_URL: "${text}" is not a plain http(s) address such as https://api.spiderhubs.com`,
     );

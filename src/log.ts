@@ -9,7 +9,8 @@ const base64 = /[A-Za-z0-9+/]{400,}={0,2}/g;
  * JSON lines on stderr. Whatever a caller hands over, a line holds no key, no picture and no control character.
  */
 export function createLog(level: string, secrets: { reveal(): string }[] = [], to?: DestinationStream): Log {
-  const keys = secrets.map((secret) => secret.reveal());
+  // As JSON writes them: a key may hold a quote or a backslash.
+  const keys = secrets.map((secret) => JSON.stringify(secret.reveal()).slice(1, -1));
   const clean = (line: string): string => {
     let safe = line.replaceAll(base64, (run) => `[${run.length} characters of base64]`);
     for (const key of keys) safe = safe.replaceAll(key, '[redacted]');

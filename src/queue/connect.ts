@@ -15,6 +15,7 @@ export async function connect(address: string, log: Log): Promise<Redis> {
     lazyConnect: true,
     maxRetriesPerRequest: null,
     connectTimeout: helloMs,
+    disconnectTimeout: 100,
     retryStrategy: (times) => Math.min(times * 100, 2000),
     // A replica that was promoted elsewhere: the old connection still leads to the demoted one.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),

@@ -5,7 +5,7 @@ import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
-import { SurroundingsError, systemCode, toError } from '../errors.ts';
+import { SurroundingsError, systemCode, toError, UsageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { livesHere, ownerSchema, self } from '../owner.ts';
 import { connect } from './connect.ts';
@@ -29,7 +29,8 @@ export interface Embedded {
  * Ctrl-C in a terminal doesn't reach it. Looking and starting, and leaving and stopping, happen under one lock file:
  * redis-server itself would take over a living server's socket and its append-only file.
  * @param runtimeDir where a socket goes whose path in the state folder would be too long
- * @throws SurroundingsError when there is no redis-server or it doesn't start
+ * @throws UsageError when there is no redis-server
+ * @throws SurroundingsError when it doesn't start
  */
 export async function openEmbedded(
   stateDir: string,
@@ -45,7 +46,7 @@ export async function openEmbedded(
     address,
     leave: () =>
       locked(folder, async () => {
-        if (await isAlone(redis)) await redis.shutdown('SAVE').catch(() => undefined);
+        if (await isAlone(redis)) await shutDown(redis);
         redis.disconnect();
       }),
   };
@@ -98,10 +99,17 @@ async function spawnFirst(programs: string[], options: string[]): Promise<void> 
     server.unref();
     if (!missing) return;
   }
-  throw new SurroundingsError(
+  throw new UsageError(
     'There is no Redis on this machine. Three ways out: install it (scripts/redis.sh does, or: apt-get install ' +
       'redis-server, brew install redis), run it with "docker compose up -d redis", or set REDIS_URL to one that runs.',
   );
+}
+
+/** The server closes the connection instead of answering; the append-only file is flushed before. */
+async function shutDown(redis: Redis): Promise<void> {
+  const gone = new Promise((resolve) => redis.once('close', resolve));
+  redis.shutdown('NOSAVE').catch(() => undefined);
+  await Promise.race([gone, sleep(5000, undefined, { ref: false })]);
 }
 
 /** Are all connections to the server this one? Ours that were just closed take a moment to go. */

@@ -89,11 +89,11 @@ function isForGood(last: Call, calls: Call[]): boolean {
 }
 
 /**
- * How long to wait before an attempt: 1 s, 2 s, 4 s … before the 2nd, 3rd, 4th, at most 30 s, ± 20 %.
+ * How long to wait before an attempt: 1 s, 2 s, 4 s … before the 2nd, 3rd, 4th, ± 20 %, at most 30 s.
  * @param random in [0, 1)
  * @returns milliseconds
  */
 export function backoffMs(attempt: number, random: number): number {
   const base = Math.min(30_000, 1000 * 2 ** Math.max(0, attempt - 2));
-  return Math.round(base * (0.8 + 0.4 * random));
+  return Math.min(30_000, Math.round(base * (0.8 + 0.4 * random)));
 }

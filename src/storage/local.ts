@@ -23,6 +23,9 @@ import type { Content, Storage, StoredFile } from './storage.ts';
 /** Our own folder below the output; nobody else need look into it. */
 const own = '.reshoot';
 
+/** There is no file of that name. */
+const noFile = new Set(['ENOENT', 'ENOTDIR', 'EISDIR']);
+
 /** File systems without hard links say one of these. */
 const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', 'EXDEV']);
 
@@ -33,27 +36,29 @@ const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', '
  */
 export async function openFolder(path: string): Promise<Storage> {
   const root = await guarded('output folder', async () => {
+    await mkdir(path, { recursive: true });
     await mkdir(join(path, own, 'spool'), { recursive: true, mode: 0o700 });
     return realpath(path);
   });
   const at = (name: string): string => join(root, ...segments(name));
-  /** Makes the file's folder and refuses one that a link leads out of the output. */
+  /** Refuses a path that a link leads out of the output, before anything is made or touched there. */
+  const within = async (path: string, folder: string, name: string): Promise<string> => {
+    if (await leadsOut(root, folder)) throw new Error(`${name} leads out of the output through a link`);
+    return path;
+  };
+  const inside = (name: string): Promise<string> => within(at(name), dirname(at(name)), name);
+  /** Makes the file's folder, and looks again: it may have been swapped meanwhile. */
   const ready = async (name: string): Promise<string> => {
-    const file = at(name);
-    const folder = dirname(file);
-    await mkdir(folder, { recursive: true });
-    const real = await realpath(folder);
-    if (real !== root && !real.startsWith(root + sep))
-      throw new Error(`${name} leads out of the output through a link`);
-    return file;
+    await mkdir(dirname(await inside(name)), { recursive: true });
+    return inside(name);
   };
 
   return {
     uri: pathToFileURL(root).href,
     spool: join(root, own, 'spool'),
-    read: (name) => guarded(name, () => optional(readFile(at(name)))),
-    readRange: (name, from, length) => guarded(name, () => readRange(at(name), from, length)),
-    stat: (name) => guarded(name, () => statFile(at(name), name)),
+    read: (name) => guarded(name, async () => optional(readFile(await inside(name)))),
+    readRange: (name, from, length) => guarded(name, async () => readRange(await inside(name), from, length)),
+    stat: (name) => guarded(name, async () => statFile(await inside(name), name)),
     create: (name, content) =>
       guarded(name, async () => {
         const file = await ready(name);
@@ -72,29 +77,40 @@ export async function openFolder(path: string): Promise<Storage> {
       }),
     copy: (from, to, sha256) =>
       guarded(to, async () => {
+        const source = await inside(from);
+        if ((await optional(hashFile(source))) !== sha256) return false;
         const target = await ready(to);
-        if ((await optional(hashFile(at(from)))) !== sha256) return false;
-        return (await copyNew(at(from), target, sha256)) || (await optional(hashFile(target))) === sha256;
+        return (await copyNew(source, target, sha256)) || (await optional(hashFile(target))) === sha256;
       }),
-    hash: (name) => guarded(name, () => optional(hashFile(at(name)))),
+    hash: (name) => guarded(name, async () => optional(hashFile(await inside(name)))),
     move: (from, to) =>
       guarded(from, async () => {
+        const source = await inside(from);
         const target = await ready(to);
         if (await optional(lstat(target))) throw new Error(`${to} exists already`);
-        await optional(rename(at(from), target));
+        await optional(rename(source, target));
         await syncFolder(dirname(target));
       }),
-    remove: (name) => guarded(name, () => rm(at(name), { force: true })),
-    leadsOut: (name) =>
+    remove: (name) =>
       guarded(name, async () => {
-        for (let folder = dirname(at(name)); folder.length > root.length; folder = dirname(folder)) {
-          const real = await optional(realpath(folder));
-          if (real) return !real.startsWith(root + sep);
-        }
-        return false;
+        await optional(rm(await inside(name), { force: true }));
       }),
-    list: (folder) => guarded(folder, () => listFolder(folder === '' ? root : at(folder))),
+    leadsOut: (name) => guarded(name, async () => leadsOut(root, dirname(at(name)))),
+    list: (folder) =>
+      guarded(folder, async () => {
+        const path = folder === '' ? root : at(folder);
+        return listFolder(await within(path, path, folder));
+      }),
   };
+}
+
+/** Does the folder, or the nearest one above it that exists, really lie outside of the root? */
+async function leadsOut(root: string, folder: string): Promise<boolean> {
+  for (let above = folder; above.length > root.length; above = dirname(above)) {
+    const real = await optional(realpath(above));
+    if (real) return !`${real}${sep}`.startsWith(`${root}${sep}`);
+  }
+  return false;
 }
 
 /** A name's parts. Whoever made the name has cleaned it; this is the last door. */
@@ -123,7 +139,7 @@ async function optional<T>(work: Promise<T>): Promise<T | undefined> {
   try {
     return await work;
   } catch (error) {
-    if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
+    if (noFile.has(systemCode(error) ?? '')) return undefined;
     throw error;
   }
 }

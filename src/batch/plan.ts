@@ -1,0 +1,216 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { SurroundingsError, UsageError } from '../errors.ts';
+import type { Manifest } from '../manifest/read.ts';
+import type { Picture, Row } from '../model.ts';
+import type { Desk } from '../queue/desk.ts';
+import type { JobQueue } from '../queue/queue.ts';
+import { addUp } from '../records/books.ts';
+import { newRunId, type Run } from '../records/runs.ts';
+import type { Books, Ledger } from '../throttle/ledger.ts';
+import { extraCalls, type CheckOptions } from './check.ts';
+import type { Output } from './output.ts';
+
+export interface PlanOptions extends CheckOptions {
+  /** As the user named it. */
+  file: string;
+  haltShare: number | undefined;
+  timeoutMs: number;
+}
+
+export interface Planned {
+  run: string;
+  rows: number;
+  /** `new`; `resumed`: one that was cut off goes on; `joined`: it is already on. */
+  how: 'new' | 'resumed' | 'joined';
+}
+
+interface Desks {
+  desk: Desk;
+  ledger: Ledger;
+  queue: JobQueue;
+}
+
+export const runLease = (run: string): string => `run:${run}`;
+
+/**
+ * Writes the plan and puts the run on the desk, or goes on with one that was cut off, or joins one that is on.
+ * @throws UsageError when another plan is on in this output
+ */
+export async function planRun(
+  manifest: Manifest,
+  output: Output,
+  options: PlanOptions,
+  desks: Desks,
+): Promise<Planned> {
+  const lease = `plan:${output.store}`;
+  await takeLease(desks.desk, lease);
+  try {
+    const { rows, columns } = await wholeManifest(manifest, output);
+    const plan = planHash(rows, options);
+    const latest = await unfinished(output);
+    if (latest) {
+      const same = latest.plan === plan;
+      if (await isOn(desks.desk, latest.run)) {
+        if (!same) throw new UsageError(anotherPlan(latest.run));
+        return { run: latest.run, rows: rows.length, how: 'joined' };
+      }
+      if (same) {
+        await begin({ ...optionsOf(options, rows), ...identityOf(latest) }, output, desks, options);
+        return { run: latest.run, rows: rows.length, how: 'resumed' };
+      }
+      await forget(latest.run, desks);
+    }
+    const run: Run = {
+      ...optionsOf(options, rows),
+      run: newRunId(new Date(), randomBytes(3).toString('hex')),
+      started_at: new Date().toISOString(),
+      plan,
+      rows: rows.length,
+      columns,
+    };
+    await output.runs.writePlan(run.run, rows);
+    await begin(run, output, desks, options);
+    return { run: run.run, rows: rows.length, how: 'new' };
+  } finally {
+    await desks.desk.release(lease);
+  }
+}
+
+const anotherPlan = (run: string): string =>
+  `run ${run} is still on in this output, with another plan: wait for it (reshoot wait ${run}) or end it ` +
+  `(reshoot cancel ${run}), then start this one; or name another output`;
+
+/** Two commands that plan into one output do so one after the other. */
+async function takeLease(desk: Desk, lease: string): Promise<void> {
+  for (const until = performance.now() + 30_000; await desk.lease(lease); await sleep(100)) {
+    if (performance.now() > until)
+      throw new SurroundingsError('another reshoot is planning into this output for too long');
+  }
+}
+
+async function unfinished(output: Output): Promise<Run | undefined> {
+  const latest = (await output.runs.list()).at(-1);
+  if (latest === undefined || (await output.runs.end(latest))) return undefined;
+  return output.runs.read(latest);
+}
+
+/** Somebody living works on the run or watches over it. */
+async function isOn(desk: Desk, run: string): Promise<boolean> {
+  const known = (await desk.runs()).some((other) => other.run === run);
+  if (!known) return false;
+  return Boolean((await desk.holder(runLease(run))) ?? (await desk.holder(`feed:${run}`)));
+}
+
+async function begin(
+  run: Run,
+  output: Output,
+  { desk, ledger, queue }: Desks,
+  options: PlanOptions,
+): Promise<void> {
+  await queue.withdraw(run.run);
+  await desk.remove(run.run);
+  await output.runs.write(run);
+  await ledger.open(run.run, await booksOf(output, run, options.windowMs));
+  const { run: id, rows, origin } = run;
+  await desk.register({ run: id, output: output.storage.uri, store: output.store, origin, rows });
+}
+
+async function forget(run: string, { desk, ledger, queue }: Desks): Promise<void> {
+  await queue.withdraw(run);
+  await desk.remove(run);
+  await ledger.remove(run);
+}
+
+/** A run's money, added up from the records. */
+export function booksOf(output: Output, run: Run, windowMs: number): Promise<Books> {
+  return addUp(run, output.calls.stories(), Date.now() - windowMs);
+}
+
+function identityOf({
+  run,
+  started_at,
+  plan,
+  rows,
+  columns,
+}: Run): Pick<Run, 'run' | 'started_at' | 'plan' | 'rows' | 'columns'> {
+  return { run, started_at, plan, rows, columns };
+}
+
+type RunOptions = Omit<Run, 'run' | 'started_at' | 'plan' | 'rows' | 'columns'>;
+
+function optionsOf(options: PlanOptions, rows: Row[]): RunOptions {
+  const selected = rows.filter((row) => row.selected && row.invalid === undefined).length;
+  return {
+    v: 1,
+    manifest: options.file,
+    origin: options.origin,
+    max_attempts: options.maxAttempts,
+    retry_budget: extraCalls(selected, options.retryBudget),
+    timeout_ms: options.timeoutMs,
+    force: options.force,
+    ...(options.maxCredits !== undefined && { max_credits: options.maxCredits }),
+    ...(options.onUnknown && { on_unknown: options.onUnknown }),
+    ...(options.haltShare !== undefined && { halt_share: options.haltShare }),
+  };
+}
+
+/** What makes two plans one: what is asked for, where it goes, and which rows are left out. */
+function planHash(rows: Row[], options: PlanOptions): string {
+  const asked = rows.map((row) => ({ ...row, replaces: [], line: 0 }));
+  return createHash('sha256')
+    .update(JSON.stringify([options.origin, options.force, asked]))
+    .digest('hex');
+}
+
+/**
+ * The rows of the whole manifest. A `failed.csv` of ours brings back some rows of the manifest before it: the others
+ * stand in the report as they are.
+ */
+async function wholeManifest(
+  manifest: Manifest,
+  output: Output,
+): Promise<{ rows: Row[]; columns: string[] }> {
+  const rows = await Promise.all(manifest.rows.map((row) => withFiles(row, manifest, output)));
+  const whole = manifest.retry ? await mergedInto(rows, output) : undefined;
+  return whole ?? { rows, columns: manifest.columns };
+}
+
+async function mergedInto(
+  rows: Row[],
+  output: Output,
+): Promise<{ rows: Row[]; columns: string[] } | undefined> {
+  const latest = (await output.runs.list()).at(-1);
+  if (latest === undefined) return undefined;
+  const { columns } = await output.runs.read(latest);
+  const again = new Map(rows.map((row) => [row.id, row]));
+  const merged: Row[] = [];
+  for await (const { row } of output.runs.plan(latest)) {
+    const mended = again.get(row.id);
+    again.delete(row.id);
+    merged.push(
+      mended
+        ? { ...mended, row: row.row, columns: { ...row.columns, ...mended.columns } }
+        : { ...row, selected: false },
+    );
+  }
+  return again.size === 0 ? { rows: merged, columns } : undefined;
+}
+
+/** Pictures that stood in the manifest itself become files of the output, so that any worker can read them. */
+async function withFiles(row: Row, manifest: Manifest, output: Output): Promise<Row> {
+  const pictures = row.pictures.map(async (picture): Promise<Picture> => {
+    const sha256 = picture.kind === 'file' && /^embedded:(.+)$/.exec(picture.path)?.[1];
+    const bytes = sha256 && manifest.embedded.get(sha256);
+    if (!bytes) return picture;
+    const path = join(dirname(output.storage.spool), 'inputs', sha256);
+    if (!(await output.storage.stat(`.reshoot/inputs/${sha256}`))) {
+      await output.storage.write(`.reshoot/inputs/${sha256}`, bytes);
+    }
+    const { size, mtimeMs, ino } = await stat(path);
+    return { kind: 'file', path, bytes: size, mtimeMs, ino };
+  });
+  return { ...row, pictures: await Promise.all(pictures) };
+}

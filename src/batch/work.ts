@@ -1,0 +1,293 @@
+import { totalmem } from 'node:os';
+import { createClient, type ClientOptions } from '../api/client.ts';
+import { version, type Config } from '../config.ts';
+import { SurroundingsError, toError, UsageError } from '../errors.ts';
+import { createVerifier } from '../image/verify.ts';
+import type { Log } from '../log.ts';
+import { isSame, livesHere, self, type Owner } from '../owner.ts';
+import { connect, withDeadline } from '../queue/connect.ts';
+import { createDesk, type Desk, type DeskRun } from '../queue/desk.ts';
+import { openEmbedded, type Embedded } from '../queue/embedded.ts';
+import type { Job } from '../queue/job.ts';
+import { createQueue, type JobQueue } from '../queue/queue.ts';
+import { startQueueWorker, type JobResult, type JobState } from '../queue/worker.ts';
+import { throttleKeys } from '../throttle/keys.ts';
+import { createLedger, type Ledger } from '../throttle/ledger.ts';
+import { concurrency } from '../throttle/policy.ts';
+import { createThrottle, type Throttle } from '../throttle/throttle.ts';
+import { createEditor, type Step } from './edit.ts';
+import { createFeeder } from './feed.ts';
+import { finishRun } from './finish.ts';
+import { createInputReader } from './input.ts';
+import { findOutput, type Output } from './output.ts';
+import { booksOf } from './plan.ts';
+
+/** What tests and measurements bend; nobody else. */
+export interface Tuning {
+  guardMs?: number;
+  /** False: slots are not stamped when the request leaves. */
+  stamps?: boolean;
+  lockMs?: number;
+  stalledMs?: number;
+  connect?: ClientOptions['connect'];
+  onStep?: (step: Step) => void;
+}
+
+/** What of the surroundings answers: for commands that give up after a while. `performance.now()` values. */
+export interface Health {
+  /** Redis last answered then. */
+  redisAt: number;
+  /** Since then every call failed before it was sent; undefined: the last one arrived. */
+  apiGoneSince: number | undefined;
+  /** The disk or the decoder failed: no further call is made here. */
+  fault: Error | undefined;
+}
+
+/** A process that works: everything behind its queue, put together. */
+export interface Workshop {
+  desk: Desk;
+  ledger: Ledger;
+  throttle: Throttle;
+  queue: JobQueue;
+  health: Health;
+  /** Jobs this process has in hand. */
+  busy(): number;
+  /** Makes no further call for other runs than this one. */
+  keepTo(run: string): void;
+  /** Finishes what is in flight and leaves; `atMostMs` bounds it. */
+  close(atMostMs: number): Promise<void>;
+}
+
+const feedMs = 500;
+const beatMs = 5000;
+/** Rows whose pictures are held in memory ahead of the throttle: at most 8 MB each, mostly much less. */
+const rowsAhead = 12;
+
+/**
+ * Opens Redis, agrees on the limit and starts working on whatever run there is.
+ * @param calls in flight at most; undefined: as many as use the limit
+ * @throws UsageError without a key, or when living processes use another limit
+ * @throws SurroundingsError when Redis does not answer
+ */
+export async function openWorkshop(
+  config: Config,
+  calls: number | undefined,
+  log: Log,
+  tuning: Tuning = {},
+): Promise<Workshop> {
+  if (config.accounts.length === 0) throw new UsageError(noKey);
+  const { namespace, rateLimit: limit, rateWindowMs: windowMs, baseUrl: origin } = config;
+  const { redis, leave } = await openRedis(config, log);
+  const keys = throttleKeys(namespace, origin);
+  const desk = createDesk(redis, namespace);
+  const ledger = createLedger(redis, keys, windowMs);
+  const queue = createQueue(redis, namespace, log);
+  const verifier = createVerifier();
+  const health: Health = { redisAt: performance.now(), apiGoneSince: undefined, fault: undefined };
+  const leaving = new AbortController();
+  let onlyRun: string | undefined;
+
+  try {
+    await desk.agree(limit, windowMs);
+  } catch (error) {
+    await leave();
+    throw error;
+  }
+  let living = await desk.beat();
+  const alone = living.every((owner) => isSame(owner, self));
+  // Nobody else is alive on the user's own Redis: what stands on its desk was left by the dead.
+  if (alone && config.redisUrl === undefined) await desk.clear();
+
+  const outputs = createOutputs(origin, log);
+  const mend = async (run: string): Promise<void> => {
+    const output = outputs.of(run);
+    if (!output) throw new Error(`the books of run ${run} are lost, and its output isn't known here`);
+    await ledger.mend(run, await booksOf(output, await output.runs.read(run), windowMs));
+  };
+  const throttle = createThrottle({
+    redis,
+    keys,
+    accounts: config.accounts.map(({ name }) => name),
+    limit,
+    windowMs,
+    guardMs: tuning.guardMs,
+    mend,
+  });
+
+  let latencyMs: number | undefined;
+  const share = (): number =>
+    calls ??
+    concurrency({
+      limit,
+      windowMs,
+      accounts: config.accounts.length,
+      processes: Math.max(1, living.length),
+      latencyMs,
+      memoryBytes: totalmem() / 4,
+    });
+
+  const edit = createEditor({
+    origin,
+    keys: new Map(config.accounts.map(({ name, key }) => [name, key])),
+    client: createClient({
+      baseUrl: origin,
+      proxy: config.proxy,
+      version,
+      ...(tuning.connect && { connect: tuning.connect }),
+    }),
+    verifier,
+    throttle: tuning.stamps === false ? { ...throttle, stamp: () => Promise.resolve() } : throttle,
+    ledger,
+    desk,
+    inputs: createInputReader(rowsAhead),
+    lives: (owner: Owner) => livesHere(owner) ?? living.some((other) => isSame(other, owner)),
+    onCall(ms) {
+      health.apiGoneSince = ms === undefined ? (health.apiGoneSince ?? performance.now()) : undefined;
+      // The mean of about the last thirty calls.
+      if (ms !== undefined) latencyMs = latencyMs === undefined ? ms : latencyMs + (ms - latencyMs) / 30;
+    },
+    onStep: tuning.onStep,
+    random: Math.random,
+    log,
+  });
+
+  const work = async (job: Job, state: JobState): Promise<JobResult> => {
+    const output = await outputs.find(job);
+    if (!output || health.fault) return { is: 'handed back', afterMs: 1000 };
+    if (job.kind === 'finish') {
+      const known = await ledger.state(job.run);
+      await finishRun(output, job.run, known?.stop);
+      await desk.remove(job.run);
+      await ledger.remove(job.run);
+      return { is: 'done' };
+    }
+    if (onlyRun !== undefined && job.run !== onlyRun) return { is: 'handed back', afterMs: 1000 };
+    const signal = job.run === onlyRun ? state.signal : AbortSignal.any([state.signal, leaving.signal]);
+    return edit(job, output, { ...state, signal });
+  };
+
+  const worker = startQueueWorker({
+    redis,
+    namespace,
+    concurrency: share(),
+    lockMs: tuning.lockMs,
+    stalledMs: tuning.stalledMs,
+    log,
+    async work(job, state) {
+      try {
+        return await work(job, state);
+      } catch (error) {
+        if (!(error instanceof SurroundingsError)) throw error;
+        health.fault ??= error;
+        log.error({ error: error.message }, 'no further call is made here');
+        return { is: 'handed back', afterMs: 1000 };
+      }
+    },
+  });
+
+  const ahead = 2 * limit * config.accounts.length;
+  const feeder = createFeeder({ desk, queue, ledger, ahead, findOutput: (run) => outputs.find(run), log });
+  const feeding = repeat(feedMs, () => feeder.feed(), log);
+  const beating = repeat(
+    beatMs,
+    async () => {
+      living = await desk.beat();
+      health.redisAt = performance.now();
+      worker.setConcurrency(share());
+    },
+    log,
+  );
+
+  return {
+    desk,
+    ledger,
+    throttle,
+    queue,
+    health,
+    busy: () => worker.busy(),
+    keepTo(run) {
+      onlyRun = run;
+      leaving.abort(new Error('this process makes calls for its own run only'));
+    },
+    async close(atMostMs) {
+      await feeding.stop();
+      const closed = (async () => {
+        await worker.close();
+        await beating.stop();
+        await feeder.close();
+        await desk.leave();
+        await queue.close();
+        await leave();
+      })();
+      await withDeadline(closed, atMostMs).catch((error: unknown) => {
+        log.warn({ error: toError(error).message }, 'left without a proper goodbye');
+        redis.disconnect();
+      });
+      await verifier.close();
+    },
+  };
+}
+
+const noKey =
+  'no API key: set SPIDERHUBS_API_KEY (or SPIDERHUBS_API_KEY_FILE, or SPIDERHUBS_API_KEYS) in the environment or in .env';
+
+/** The shared Redis where the environment names one, else the user's own. */
+async function openRedis(config: Config, log: Log): Promise<Pick<Embedded, 'redis' | 'leave'>> {
+  if (config.redisUrl === undefined) return openEmbedded(config.stateDir, config.runtimeDir, log);
+  const redis = await connect(config.redisUrl, log);
+  return {
+    redis,
+    leave: () => {
+      redis.disconnect();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** Outputs this process has opened, by run. One that isn't here, or is another API's, is said once. */
+function createOutputs(origin: string, log: Log) {
+  const known = new Map<string, Output>();
+  const told = new Set<string>();
+  return {
+    of: (run: string) => known.get(run),
+    async find(run: Pick<DeskRun, 'run' | 'output' | 'store' | 'origin'>): Promise<Output | undefined> {
+      const seen = known.get(run.run);
+      if (seen) return seen;
+      const output = run.origin === origin ? await findOutput(run.output) : undefined;
+      if (output?.store === run.store) {
+        known.set(run.run, output);
+        return output;
+      }
+      const why =
+        run.origin === origin
+          ? 'its output is not seen here'
+          : `it is for ${run.origin}, this worker for ${origin}`;
+      if (!told.has(run.run))
+        log.warn({ run: run.run, output: run.output }, `not working on this run: ${why}`);
+      told.add(run.run);
+      return undefined;
+    },
+  };
+}
+
+/** Does the work again and again, each time this long after the last was done. */
+function repeat(ms: number, work: () => Promise<void>, log: Log): { stop(): Promise<void> } {
+  let stopped = false;
+  let timer: NodeJS.Timeout | undefined;
+  let round = Promise.resolve();
+  const next = (): void => {
+    round = work()
+      .catch((error: unknown) => log.warn({ error: toError(error).message }, 'will try again'))
+      .then(() => {
+        if (!stopped) timer = setTimeout(next, ms);
+      });
+  };
+  next();
+  return {
+    async stop() {
+      stopped = true;
+      clearTimeout(timer);
+      await round;
+    },
+  };
+}

@@ -1,0 +1,141 @@
+import { Command, CommanderError, Option } from 'commander';
+import type { Tuning } from './batch/work.ts';
+import { check } from './commands/check.ts';
+import type { Io } from './commands/io.ts';
+import type { PlanFlags } from './commands/plan-options.ts';
+import { report } from './commands/report.ts';
+import { run } from './commands/run.ts';
+import { simulate, type SimulateOptions } from './commands/simulate.ts';
+import { worker, type WorkerFlags } from './commands/worker.ts';
+import { loadDotEnv, readConfig, version } from './config.ts';
+import { exitCodes, SurroundingsError, UsageError, type ExitCode } from './errors.ts';
+
+const promised = [
+  'init',
+  'submit',
+  'status',
+  'wait',
+  'pause',
+  'resume',
+  'cancel',
+  'retry',
+  'serve',
+  'doctor',
+];
+
+/**
+ * The command line: parses, calls one command, turns what it throws into a message and an exit code.
+ * @param args without node and script
+ * @param tuning for tests and measurements
+ */
+export async function main(args: string[], io: Io, tuning: Tuning = {}): Promise<ExitCode> {
+  let code: ExitCode = exitCodes.ok;
+  const done = (result: ExitCode): void => void (code = result);
+  try {
+    if (process.platform === 'win32') {
+      throw new UsageError(
+        'reshoot runs on Linux and macOS; on Windows use WSL2 (wsl --install), or the container image',
+      );
+    }
+    loadDotEnv();
+    await program(io, tuning, done).parseAsync(args, { from: 'user' });
+    return code;
+  } catch (error) {
+    return explain(error, io);
+  }
+}
+
+function explain(error: unknown, io: Io): ExitCode {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  if (error instanceof UsageError || error instanceof SurroundingsError) {
+    io.err(`reshoot: ${error.message}\n`);
+    return error instanceof UsageError ? exitCodes.usage : exitCodes.fault;
+  }
+  io.err(
+    `reshoot: a fault of the program, please report it: ${error instanceof Error ? error.stack : String(error)}\n`,
+  );
+  return exitCodes.fault;
+}
+
+function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Command {
+  const cli = new Command('reshoot')
+    .description('Re-shoots a catalogue without a camera: bulk image editing from a manifest.')
+    .version(version)
+    .showSuggestionAfterError()
+    .exitOverride()
+    .configureOutput({ writeOut: io.out, writeErr: io.err });
+
+  const plan = (name: string): Command =>
+    planFlags(cli.command(name).argument('<manifest>', 'a CSV or TSV file'));
+  plan('check')
+    .description('read and validate everything, say what it would cost; spends nothing')
+    .action(async (file: string, flags: PlanFlags) => done(await check(file, flags, readConfig(), io)));
+  plan('run')
+    .description('check, plan, work, report; run it again to go on')
+    .action(async (file: string, flags: PlanFlags) => done(await run(file, flags, readConfig(), io, tuning)));
+  cli
+    .command('worker')
+    .description('work on whatever run there is until stopped')
+    .option('--drain', 'stop when there is nothing to do')
+    .option('--concurrency <N|auto>', 'calls in flight', 'auto')
+    .action(async (flags: WorkerFlags) => done(await worker(flags, readConfig(), io, tuning)));
+  cli
+    .command('report')
+    .description('make the report again from plan and records')
+    .argument('<output>', 'the folder that a run wrote into')
+    .option('--json', 'print the summary as JSON')
+    .action(async (output: string, flags: { json?: boolean }) => done(await report(output, flags, io)));
+  cli
+    .command('simulate')
+    .description("a stand-in for the API; its pictures aren't the model's")
+    .option('--port <N>', 'port on 127.0.0.1', Number, 4141)
+    .option('--latency <T>', 'a call takes this long: 2s or 1s-3s', '2s')
+    .option('--limit <N>', 'calls an account in a window', Number, 30)
+    .option('--window <T>', 'length of the window', '60s')
+    .option('--faults <LIST>', 'faults by chance, such as 503=1%,reset=0.5%')
+    .option('--credits <N>', 'credits an account; endless unless told', Number)
+    .option('--seed <N>', 'the same seed, the same faults', Number, 1)
+    .action(async (flags: SimulateOptions) => done(await simulate(flags, io, io.stop)));
+  for (const name of promised) {
+    cli
+      .command(name, { hidden: true })
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .action(() => {
+        throw new UsageError(`${name}: not yet; there are check, run, worker, report and simulate`);
+      });
+  }
+  return cli;
+}
+
+function planFlags(command: Command): Command {
+  const repeat = (value: string, before: string[]): string[] => [...before, value];
+  return command
+    .option('-o, --output <URI>', 'folder for pictures, records and the report')
+    .option('--name <TEMPLATE>', 'output name; columns in braces', '{id}.{ext}')
+    .option('--map <FIELD=COLUMN>', 'which column is which; repeatable', repeat, [])
+    .option('--image-root <DIR>', "where relative pictures start; the manifest's folder unless told")
+    .option('--encoding <NAME>', 'of a manifest that is not Unicode')
+    .option('--format <NAME>', 'csv or tsv; by the file name unless told')
+    .option('--prompt <TEXT>', 'prompt for rows without one; {{column}} is filled in')
+    .option('--size <SIZE>', 'for rows without: 1K, 2K, 4K or WxH', '2K')
+    .option('--ratio <RATIO>', 'for rows without: 1:1, 16:9, 9:16, 4:3, 3:4', '1:1')
+    .option('--route <N>', 'for rows without: 1 or 2', '1')
+    .option('--limit <N>', 'only the first N rows, done or not')
+    .option('--ids <A,B>', 'only these rows')
+    .option('--input-max <PX>', 'longest side of what is sent (not yet)')
+    .option('--max-attempts <N>', 'calls a row; 429 and calls that were not sent are free', '4')
+    .option('--max-credits <N>', 'hard cap: calls charged or unknown never exceed it')
+    .option('--retry-budget <P%>', 'extra paid calls: this share of the rows, plus 10', '10%')
+    .option('--on-unknown <retry|hold>', 'a call that may be paid: try again, or keep the row as held')
+    .option('--halt <fail=P%>', 'stop when this share of at least 20 finished rows failed')
+    .option('--concurrency <N|auto>', 'calls in flight in this process', 'auto')
+    .option('--timeout <T>', 'one call, whole', '300s')
+    .option('--skip-invalid', 'leave out rows that the manifest gets wrong')
+    .option('--force', 'do rows again although they are done')
+    .option('-n, --dry-run', 'as check')
+    .option('-y, --yes', 'no question above 100 credits')
+    .option('--json', 'one JSON document on standard output')
+    .addOption(new Option('-q, --quiet', 'less on standard error').conflicts('verbose'))
+    .option('-v, --verbose', 'more on standard error');
+}

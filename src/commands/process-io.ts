@@ -1,0 +1,40 @@
+import { createInterface } from 'node:readline/promises';
+import { exitCodes } from '../errors.ts';
+import type { Io } from './io.ts';
+
+/** This process' own terminal and signals: the first asks for a clear end, the second ends it at once. */
+export function processIo(): Io {
+  const stop = new AbortController();
+  const codes = { SIGINT: exitCodes.sigint, SIGTERM: exitCodes.sigterm };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.on(signal, () => {
+      // The calls in flight stay on record as what they are: of unknown outcome.
+      // oxlint-disable-next-line unicorn/no-process-exit
+      if (stop.signal.aborted) process.exit(codes[signal]);
+      process.stderr.write(
+        `${signal}: no further call; finishing what is in flight (once more to stop at once)\n`,
+      );
+      stop.abort(signal);
+    });
+  }
+  // A reader that went away (`| head`) is no fault of the run.
+  process.stdout.on('error', () => undefined);
+  const talks = process.stdin.isTTY && process.stderr.isTTY;
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    stop: stop.signal,
+    ask: talks ? (question) => ask(question, stop.signal) : undefined,
+  };
+}
+
+async function ask(question: string, signal: AbortSignal): Promise<string> {
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question, { signal });
+  } catch {
+    return '';
+  } finally {
+    lines.close();
+  }
+}

@@ -1,0 +1,71 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openWorkshop, type Tuning, type Workshop } from '../batch/work.ts';
+import type { Config } from '../config.ts';
+import { exitCodes, SurroundingsError, type ExitCode } from '../errors.ts';
+import { createLog, type Log } from '../log.ts';
+import type { Io } from './io.ts';
+import { readConcurrency } from './plan-options.ts';
+
+export interface WorkerFlags {
+  /** Stop when there is nothing to do. */
+  drain?: boolean;
+  concurrency: string;
+}
+
+/** A call may take its whole time-out before the worker leaves. */
+const goodbyeMs = 330_000;
+
+/** Works on whatever run there is until stopped. Waits for Redis as long as it takes. */
+export async function worker(
+  flags: WorkerFlags,
+  config: Config,
+  io: Io,
+  tuning: Tuning = {},
+): Promise<ExitCode> {
+  const calls = readConcurrency(flags.concurrency);
+  const log = createLog(
+    config.logLevel ?? 'info',
+    config.accounts.map(({ key }) => key),
+  );
+  const workshop = await openSooner(() => openWorkshop(config, calls, log, tuning), io.stop, log);
+  if (!workshop) return signalCode(io.stop);
+  log.info('working');
+  try {
+    for (let idle = 0; !io.stop.aborted && !workshop.health.fault && !(flags.drain && idle > 10);) {
+      await sleep(200);
+      idle = (await isIdle(workshop)) ? idle + 1 : 0;
+    }
+  } finally {
+    await workshop.close(goodbyeMs);
+  }
+  if (workshop.health.fault) {
+    log.error({ error: workshop.health.fault.message }, 'stopped: mend this, then start the worker again');
+    return exitCodes.fault;
+  }
+  return io.stop.aborted ? signalCode(io.stop) : exitCodes.ok;
+}
+
+async function isIdle({ desk, busy }: Workshop): Promise<boolean> {
+  return busy() === 0 && (await desk.runs()).length === 0;
+}
+
+/** Tries again every few seconds while Redis doesn't answer. Undefined: stopped before it did. */
+async function openSooner(
+  open: () => Promise<Workshop>,
+  stop: AbortSignal,
+  log: Log,
+): Promise<Workshop | undefined> {
+  while (!stop.aborted) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!(error instanceof SurroundingsError)) throw error;
+      log.warn({ error: error.message }, 'waiting for Redis');
+      await sleep(3000, undefined, { signal: stop }).catch(() => undefined);
+    }
+  }
+  return undefined;
+}
+
+const signalCode = (stop: AbortSignal): ExitCode =>
+  String(stop.reason) === 'SIGINT' ? exitCodes.sigint : exitCodes.sigterm;
