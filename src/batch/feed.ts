@@ -3,7 +3,7 @@ import type { Row } from '../model.ts';
 import type { Desk, DeskRun, RowEnd } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
 import type { JobQueue } from '../queue/queue.ts';
-import type { Call } from '../records/call.ts';
+import { callId, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Place } from '../records/runs.ts';
 import { judge, type RowRules } from '../records/state.ts';
@@ -39,6 +39,8 @@ interface Feeding {
   cursor: number;
   rules: RowRules;
   stories: Map<string, Call[]>;
+  /** Answers that a killed process left in the spool, by call. */
+  spooled: Set<string>;
 }
 
 const lease = (run: string): string => `feed:${run}`;
@@ -69,7 +71,9 @@ export function createFeeder(options: FeederOptions): Feeder {
     const plan = [];
     for await (const line of output.runs.plan(run.run)) plan.push(line);
     const rules = rulesOf(await output.runs.read(run.run));
-    const feeding = { run, output, plan, cursor: 0, rules, stories: await storiesOf(output) };
+    const spool = await output.storage.list('.reshoot/spool');
+    const spooled = new Set(spool.map((name) => name.replace(/\.\w+$/, '')));
+    const feeding = { run, output, plan, cursor: 0, rules, stories: await storiesOf(output), spooled };
     feedings.set(run.run, feeding);
     return feeding;
   };
@@ -144,7 +148,7 @@ export function createFeeder(options: FeederOptions): Feeder {
 
 /** How a row ends that needs no job: left out, invalid, or settled by what the records know without reading a file. */
 async function endWithoutJob(
-  { output, run, rules, stories }: Feeding,
+  { output, run, rules, stories, spooled }: Feeding,
   row: Row,
 ): Promise<RowEnd | undefined> {
   if (!row.selected || row.invalid !== undefined) return 'other';
@@ -157,8 +161,14 @@ async function endWithoutJob(
   if (verdict.is !== 'done') return verdict.is === 'failed' && own ? 'failed' : 'other';
   const picture = verdict.call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
-  // Moved, renamed or deleted: a worker looks for it.
-  if (!name || name !== picture.output || !(await output.storage.stat(name))) return undefined;
+  // Moved, renamed, deleted, or put there by a process that died before it was done: a worker looks at it.
+  if (
+    !name ||
+    spooled.has(callId(verdict.call)) ||
+    name !== picture.output ||
+    !(await output.storage.stat(name))
+  )
+    return undefined;
   return own ? 'succeeded' : 'other';
 }
 

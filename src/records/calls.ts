@@ -6,6 +6,9 @@ import type { RecordFiles } from './files.ts';
 const folder = '.reshoot/calls';
 const indexName = '.reshoot/index.jsonl';
 
+/** Within this time two changes of a folder may bear the same date, on the coarsest of file systems. */
+const grainMs = 2000;
+
 /** All calls of one row, ascending: its story. */
 export interface Story {
   id: string;
@@ -45,11 +48,13 @@ export function createCalls(files: RecordFiles): Calls {
     return Promise.all(calls);
   };
 
+  const foldersIn = async (parent: string): Promise<string[]> =>
+    (await files.list(parent)).filter((name) => name.endsWith('/')).map((name) => name.slice(0, -1));
+
   const lines = async function* (): AsyncIterable<IndexLine> {
     const index = await readIndex(files);
-    for (const aa of await files.list(folder)) {
-      for (const name of await files.list(`${folder}/${aa.slice(0, -1)}`)) {
-        const key = name.slice(0, -1);
+    for (const aa of await foldersIn(folder)) {
+      for (const key of await foldersIn(`${folder}/${aa}`)) {
         // Looked at before it is read: a change in between makes the line look old, never the folder.
         const changed = (await files.stat(rowFolder(key)))?.changedMs ?? 0;
         const known = index.get(key);
@@ -72,8 +77,7 @@ export function createCalls(files: RecordFiles): Calls {
       for await (const { calls } of lines()) if (calls[0]) yield { id: calls[0].id, calls };
     },
     async reindex() {
-      // A call that is open now changes its folder when it closes, but perhaps within the clock's grain: leave it out.
-      await files.write(indexName, closedOnly(lines()));
+      await files.write(indexName, settledLines(lines(), Date.now() - grainMs));
     },
   };
 }
@@ -84,9 +88,11 @@ const nameOf = (call: Call): string => `${rowFolder(keyOf(call.id))}/${call.n}.j
 
 const toText = (call: Call): string => `${JSON.stringify(call, null, 1)}\n`;
 
-async function* closedOnly(lines: AsyncIterable<IndexLine>): AsyncIterable<string> {
+/** Leaves out what may change again without looking newer: rows that just changed or have an open call. */
+async function* settledLines(lines: AsyncIterable<IndexLine>, before: number): AsyncIterable<string> {
   for await (const line of lines) {
-    if (line.calls.every((call) => call.closed)) yield `${JSON.stringify(line)}\n`;
+    if (line.changed_ms < before && line.calls.every((call) => call.closed))
+      yield `${JSON.stringify(line)}\n`;
   }
 }
 

@@ -192,7 +192,7 @@ function* planRows(text: Buffer): Iterable<{ row: Row; place: Place }> {
   }
 }
 
-/** A run's id: sorts by time, and may stand in a file name and in a job's id. */
+/** A run's id: sorts by time to the millisecond, and may stand in a file name and in a job's id. */
 export function newRunId(now: Date, random: string): string {
-  return `r${now.toISOString().replaceAll(/[-:]|\..*/g, '')}-${random}`;
+  return `r${now.toISOString().replaceAll(/[-:.Z]/g, '')}-${random}`;
 }
