@@ -122,7 +122,13 @@ export function createEditor(options: EditorOptions): Editor {
         caughtUp.push(call);
         continue;
       }
-      if (!isSame(call.owner, self) && options.lives(call.owner)) return undefined;
+      if (!isSame(call.owner, self) && options.lives(call.owner)) {
+        log.info(
+          { id: row.id, n: call.n, pid: call.owner.pid },
+          'a living process has this call in flight: waiting for it',
+        );
+        return undefined;
+      }
       const { part, bin } = spoolFiles(output.storage, call);
       await rm(part, { force: true });
       const adopted = (await exists(bin)) ? await adopt(output, row, call, bin) : call;

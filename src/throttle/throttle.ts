@@ -170,7 +170,8 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       await redis.eval(scripts.park, 1, keys.state(account), code, times);
     },
     async probe() {
-      for (const name of accounts) await redis.hdel(keys.state(name), 'probed');
+      // An account that was refused when the last run ended has not been refusing ever since.
+      for (const name of accounts) await redis.hdel(keys.state(name), 'probed', 'refusing');
     },
   };
 }
@@ -196,6 +197,7 @@ function noSlot(answer: string, detail: string): NoSlot {
 function aborted(signal: AbortSignal, turn: Promise<unknown>): Promise<never> {
   return new Promise((_, reject) => {
     const leave = (): void => reject(signal.reason as Error);
+    if (signal.aborted) leave();
     signal.addEventListener('abort', leave, { once: true });
     const over = (): void => signal.removeEventListener('abort', leave);
     turn.then(over, over);

@@ -1,0 +1,77 @@
+import { afterEach, describe, expect, it } from 'vitest';
+import { startRedis } from '../fixtures/redis.ts';
+import type { Bend } from '../fixtures/reshoot.ts';
+import { createRig, type Rig } from '../fixtures/rig.ts';
+
+/** 60 s scaled down, which makes every delay of this machine that much worse. */
+const windowMs = 12_000;
+const limit = 30;
+
+let rig: Rig;
+let redis: Awaited<ReturnType<typeof startRedis>>;
+
+afterEach(async () => {
+  await rig.close();
+  await redis.close();
+});
+
+interface Count {
+  refused: number;
+  /** Share of the limit used, from the first accepted call to the last. */
+  used: number;
+  /** Calls by process. */
+  processes: number[];
+}
+
+/** `run` and two `worker`s on one Redis, counted where it matters: in the simulator's log. */
+async function measure(rows: number, bend: Bend = {}): Promise<Count> {
+  redis = await startRedis();
+  // Delivery jitters, by less than the guard; every row is done, although all ask for the same.
+  const countAfterMs = (): number => Math.random() * 60;
+  rig = await createRig({
+    redisUrl: redis.url,
+    windowMs,
+    limit,
+    latency: { min: 1000, max: 1500 },
+    countAfterMs,
+  });
+  const workers = [rig.start(['worker'], bend), rig.start(['worker'], bend)];
+  const file = await rig.manifest(Array.from({ length: rows }, () => 'a marble table'));
+  const { code, stderr } = await rig.run(['run', file, '-o', 'out', '--size', '64x64', '--force'], bend);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  for (const worker of workers) worker.kill('SIGTERM');
+  await Promise.all(workers.map(({ ended }) => ended));
+  const accepted = rig.simulator.calls.filter((call) => call.outcome !== 'rate_limited');
+  const times = accepted.map((call) => call.at).sort((a, b) => a - b);
+  const processes = [...new Set(accepted.map((call) => call.process))];
+  return {
+    refused: rig.simulator.calls.length - accepted.length,
+    used: ((Math.ceil(times.length / limit) - 1) * windowMs) / (times.at(-1)! - times[0]!),
+    processes: processes.map((pid) => accepted.filter((call) => call.process === pid).length),
+  };
+}
+
+describe('three processes on one Redis', () => {
+  it('use at least 97 % of the limit and are never refused', async () => {
+    const { refused, used, processes } = await measure(120);
+    expect(refused).toBe(0);
+    expect(used).toBeGreaterThanOrEqual(0.97);
+    expect(processes).toHaveLength(3);
+    expect(Math.min(...processes)).toBeGreaterThan(0);
+  });
+
+  it('are refused without the guard', async () => {
+    const { refused } = await measure(60, { guardMs: 0 });
+    expect(refused).toBeGreaterThan(0);
+  });
+
+  it('are not refused when connections take long at random', async () => {
+    const { refused } = await measure(60, { slowConnectMs: 600 });
+    expect(refused).toBe(0);
+  });
+
+  it('are refused then without the stamps', async () => {
+    const { refused } = await measure(60, { slowConnectMs: 600, stamps: false });
+    expect(refused).toBeGreaterThan(0);
+  });
+});
