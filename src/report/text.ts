@@ -31,25 +31,18 @@ function latencyLine({ latency_ms: { p50, p95, max } }: Summary): string {
   return `A call took ${seconds(p50)} s (median), ${seconds(p95)} s (95 %), ${seconds(max)} s (longest)`;
 }
 
-function nextSteps(summary: Summary, output: string): string[] {
-  const { rows } = summary;
-  const ending = endings[summary.exit_code];
-  const open = rows.cancelled + rows.not_attempted > 0 || summary.exit_code === exitCodes.failedRetryable;
-  const failedCsv = joined(output, 'report/failed.csv');
-  const failed = command(failedCsv, output);
-  // What came by standard input is gone; failed.csv holds every row that is not done.
-  const manifest = summary.manifest === '-' ? failedCsv : summary.manifest;
-  const again = command(manifest, output, rows.invalid > 0 ? ' --skip-invalid' : '');
+/** `failed.csv` holds every row that is not done and needs none of the options that the manifest was read with. */
+function nextSteps({ rows, exit_code: code }: Summary, output: string): string[] {
+  const ending = endings[code];
+  const open =
+    ending !== undefined || rows.cancelled + rows.not_attempted > 0 || code === exitCodes.failedRetryable;
+  const rest = `reshoot run ${shown(joined(output, 'report/failed.csv'))} -o ${shown(output)}`;
   return [
     ...(ending ? [ending] : []),
-    ...(open ? [`To go on: ${again}`] : []),
-    ...(rows.held > 0 ? [`To pay for the held rows perhaps twice: ${again} --on-unknown retry`] : []),
-    ...(rows.failed + rows.invalid > 0 ? [`To do what failed: mend its rows, then ${failed}`] : []),
+    ...(open ? [`To go on: the same command again, or ${rest}`] : []),
+    ...(rows.held > 0 ? [`To pay for the held rows perhaps twice: ${rest} --on-unknown retry`] : []),
+    ...(!open && rows.failed + rows.invalid > 0 ? [`To do what failed: mend its rows, then ${rest}`] : []),
   ];
-}
-
-function command(manifest: string, output: string, options = ''): string {
-  return `reshoot run ${shown(manifest)} -o ${shown(output)}${options}`;
 }
 
 /** A path as a shell takes it, safe for a terminal. */

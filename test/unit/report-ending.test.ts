@@ -35,8 +35,9 @@ describe('exitCodeOf', () => {
 });
 
 describe('createTally', () => {
+  const facts = { run: 'r', manifest: 'm', startedAt: '', finishedAt: '', columns: [] };
+
   it('ends by the rows that the run was to do', () => {
-    const facts = { run: 'r', manifest: 'm', startedAt: '', finishedAt: '' };
     const tally = createTally(facts);
     const row = {
       row: 1,
@@ -48,15 +49,14 @@ describe('createTally', () => {
       ratio: '1:1',
       route: 1,
     } as const;
-    const left = { ...row, pictures: [], output: 'a', columns: { a: '1', b: '' }, selected: false };
+    const left = { ...row, pictures: [], output: 'a', columns: {}, selected: false };
     tally.add({ row: left, status: 'not_attempted', calls: [] });
-    tally.add({ row: { ...left, columns: { c: '' }, selected: true }, status: 'succeeded', calls: [] });
+    tally.add({ row: { ...left, selected: true }, status: 'succeeded', calls: [] });
     expect(tally.summary()).toMatchObject({ rows: { succeeded: 1, not_attempted: 1 }, exit_code: 0 });
-    expect(tally.columns()).toEqual(['a', 'b', 'c']);
   });
 
   it('takes percentiles that calls really had', () => {
-    const tally = createTally({ run: 'r', manifest: 'm', startedAt: '', finishedAt: '' });
+    const tally = createTally(facts);
     const route = 1 as const;
     const call = { n: 1, run: 'r', at: '', route, account: 'a', charged: 'yes', attempt: true } as const;
     const calls = Array.from({ length: 100 }, (_, i) => ({
@@ -104,16 +104,16 @@ describe('summaryText', () => {
       'Errors: 2 timeout',
       'Report: out/report',
       'Stopped: the credit cap or the retry budget is used up. Raise it, then go on.',
-      "To go on: reshoot run 'my goods.csv' -o out --skip-invalid",
-      "To pay for the held rows perhaps twice: reshoot run 'my goods.csv' -o out --skip-invalid --on-unknown retry",
-      'To do what failed: mend its rows, then reshoot run out/report/failed.csv -o out',
+      'To go on: the same command again, or reshoot run out/report/failed.csv -o out',
+      'To pay for the held rows perhaps twice: reshoot run out/report/failed.csv -o out --on-unknown retry',
       '',
     ]);
   });
 
-  it('names failed.csv where the manifest came by standard input', () => {
-    const rows = { ...noRows, cancelled: 2 };
-    const text = summaryText({ ...summary, manifest: '-', rows, exit_code: 14 }, "it's out");
-    expect(text).toContain("To go on: reshoot run 'it'\\''s out/report/failed.csv' -o 'it'\\''s out'\n");
+  it('asks for mended rows where trying again is in vain, in words a shell takes', () => {
+    const rows = { ...noRows, failed: 2 };
+    const text = summaryText({ ...summary, rows, exit_code: 6 }, "it's out");
+    const failed = "reshoot run 'it'\\''s out/report/failed.csv' -o 'it'\\''s out'";
+    expect(text).toContain(`To do what failed: mend its rows, then ${failed}\n`);
   });
 });
