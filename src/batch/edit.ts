@@ -1,53 +1,33 @@
-import { rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Answer, Client } from '../api/client.ts';
-import type { Secret } from '../config.ts';
 import { codes, EditError, exitCodes } from '../errors.ts';
-import type { Verifier } from '../image/verify.ts';
 import type { Log } from '../log.ts';
-import type { PictureFacts, Row } from '../model.ts';
+import type { Row } from '../model.ts';
 import { isSame, self, type Owner } from '../owner.ts';
 import type { Desk, RowEnd } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
 import type { JobResult, JobState } from '../queue/worker.ts';
-import { callId, type Call, type Closed } from '../records/call.ts';
+import { callId, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Note, Run } from '../records/runs.ts';
 import { backoffMs, judge, type Due, type RowRules, type Verdict } from '../records/state.ts';
 import type { Ledger } from '../throttle/ledger.ts';
 import type { NoSlot, Slot, Throttle } from '../throttle/throttle.ts';
+import type { Caller } from './call.ts';
 import type { Input, InputReader } from './input.ts';
-import { exists, outputName, place, spooledFacts, spoolFiles } from './keep.ts';
+import { exists, outputName, place, spoolFiles } from './keep.ts';
 import type { Output } from './output.ts';
-
-/** The ten steps of a call's way, in the order that makes a crash at any of them harmless. */
-export const steps = [
-  'looked up',
-  'read',
-  'slot taken',
-  'record opened',
-  'sent',
-  'spooled',
-  'verified',
-  'record closed',
-  'kept',
-  'settled',
-] as const;
-export type Step = (typeof steps)[number];
+import type { Step } from './steps.ts';
 
 export interface EditorOptions {
   origin: string;
-  keys: Map<string, Secret>;
-  client: Client;
-  verifier: Verifier;
+  caller: Caller;
   throttle: Throttle;
   ledger: Ledger;
   desk: Desk;
   inputs: InputReader;
   /** Does the process that opened a call still live, as far as anybody knows? */
   lives: (owner: Owner) => boolean;
-  /** Told of every call that ended, with its milliseconds; undefined: the API was not reached. */
-  onCall: (ms: number | undefined) => void;
   /** Told of each step when it is done. */
   onStep?: ((step: Step) => void) | undefined;
   /** In [0, 1). */
@@ -60,8 +40,6 @@ export type Editor = (job: RowJob, output: Output, state: JobState) => Promise<J
 
 /** A run that loses this many starts of a row to dying processes gives the row up. */
 const mostLosses = 10;
-/** Charged but unusable answers in a row that stop a run. */
-const mostUnusable = 5;
 /** A row in another process's hands is looked at again this much later. */
 const elsewhereMs = 1000;
 
@@ -84,7 +62,7 @@ interface Work {
  * decides is read from the records, so it may be started anywhere, any number of times.
  */
 export function createEditor(options: EditorOptions): Editor {
-  const { origin, throttle, ledger, desk, inputs, random, log } = options;
+  const { origin, caller, throttle, ledger, desk, inputs, random, log } = options;
   const step = (name: Step): void => options.onStep?.(name);
 
   const edit: Editor = async (job, output, state) => {
@@ -131,7 +109,7 @@ export function createEditor(options: EditorOptions): Editor {
       }
       const { part, bin } = spoolFiles(output.storage, call);
       await rm(part, { force: true });
-      const adopted = (await exists(bin)) ? await adopt(output, row, call, bin) : call;
+      const adopted = (await exists(bin)) ? await caller.adopt(output, row, call) : call;
       if (call.run === run) {
         const charged = adopted.closed?.charged ?? 'unknown';
         const slot = { run, call: callId(call), account: call.account };
@@ -140,13 +118,6 @@ export function createEditor(options: EditorOptions): Editor {
       caughtUp.push(adopted);
     }
     return caughtUp;
-  };
-
-  /** A whole answer that its dead process did not live to verify: paid for, so it is finished without a call. */
-  const adopt = async (output: Output, row: Row, call: Call, bin: string): Promise<Call> => {
-    log.info({ id: call.id, n: call.n }, 'finishing an answer that another process left');
-    const ms = Math.max(0, Date.now() - Date.parse(call.started_at));
-    return closeAnswered(output, row, call, bin, { ...(await spooledFacts(bin)), ms });
   };
 
   const readAndCall = async (work: Work): Promise<JobResult> => {
@@ -203,13 +174,26 @@ export function createEditor(options: EditorOptions): Editor {
       // Somebody else opened this very call, so the slot is theirs now.
       if (!opened) return { is: 'handed back', afterMs: elsewhereMs };
       step('record opened');
-      const call = await make(work, opened, slot, input);
+      const { run, output, row, state } = work;
+      const { timeout_ms: timeoutMs } = run;
+      const call = await caller.make({
+        output,
+        row,
+        call: opened,
+        slot,
+        input,
+        timeoutMs,
+        signal: state.signal,
+      });
       work.calls.push(call);
       step('record closed');
       const code = call.closed?.error_code;
       const disposition = code && codes[code].disposition;
-      if (disposition === 'retry')
-        return { is: 'again', afterMs: backoffMs(verdict.due.attempt + 1, random()) };
+      if (disposition === 'retry') {
+        // The last attempt has nothing to wait for.
+        const next = await judged(work, paid);
+        if (next.is === 'due') return { is: 'again', afterMs: backoffMs(next.due.attempt, random()) };
+      }
       if (disposition === 'retry-same' && code !== 'not_sent') {
         free += 1;
         await sleep(backoffMs(free + 1, random()), undefined, { signal: work.state.signal });
@@ -285,119 +269,6 @@ export function createEditor(options: EditorOptions): Editor {
       on_unknown: run.on_unknown ?? 'retry',
     };
     return (await work.output.calls.open(call)) ? call : undefined;
-  };
-
-  /** Sends the call and closes its record, whatever comes of it. */
-  const make = async (work: Work, call: Call, slot: Slot, input: Input): Promise<Call> => {
-    const { output, row } = work;
-    const started = performance.now();
-    let closed: Call;
-    try {
-      const answer = await send(work, call, slot, input);
-      const { part, bin } = spoolFiles(output.storage, call);
-      await rename(part, bin);
-      step('spooled');
-      options.onCall(answer.ms);
-      closed = await closeAnswered(output, row, call, bin, answer);
-    } catch (error) {
-      if (!(error instanceof EditError)) throw error;
-      const ms = Math.round(performance.now() - started);
-      options.onCall(error.disposition === 'retry-same' ? undefined : ms);
-      closed = await output.calls.close(call, failure(error, ms));
-      log.warn({ id: call.id, n: call.n, route: call.route, error: error.message }, 'call failed');
-      await tellThrottle(work, slot, error);
-    }
-    await settleCall(work, slot, closed);
-    return closed;
-  };
-
-  const send = async (work: Work, call: Call, slot: Slot, input: Input): Promise<Answer> => {
-    const { signal } = work.state;
-    try {
-      return await options.client.edit({
-        key: options.keys.get(call.account)?.reveal() ?? '',
-        prompt: call.prompt,
-        size: call.size,
-        ratio: call.ratio,
-        route: call.route,
-        pictures: input.pictures,
-        part: spoolFiles(work.output.storage, call).part,
-        timeoutMs: work.run.timeout_ms,
-        beforeSend() {
-          if (signal.aborted) throw new Error('the row was taken away before it was sent');
-          if (!throttle.isFresh(slot)) throw new Error('the slot grew too old while the connection was made');
-        },
-        onSent(what) {
-          if (what === 'headers') step('sent');
-          if (what === 'body') input.release();
-          throttle.stamp(slot).catch((error: unknown) => log.warn({ error: String(error) }, 'stamp failed'));
-        },
-      });
-    } finally {
-      input.release();
-    }
-  };
-
-  /** Verifies an answer and closes its record; useless bytes are kept apart, since they are paid for. */
-  const closeAnswered = async (
-    output: Output,
-    row: Row,
-    call: Call,
-    bin: string,
-    { sha256, bytes, ms }: Pick<Answer, 'sha256' | 'bytes' | 'ms'>,
-  ): Promise<Call> => {
-    const { storage } = output;
-    let facts: PictureFacts;
-    try {
-      facts = await options.verifier.verify(bin);
-    } catch (error) {
-      if (!(error instanceof EditError)) throw error;
-      const closed = await output.calls.close(call, { ...failure(error, ms), http_status: 200 });
-      await storage.keep(bin, `.reshoot/rejected/${callId(call)}.bin`, sha256);
-      await rm(bin, { force: true });
-      log.warn(
-        { id: call.id, n: call.n, error: error.message },
-        'a paid answer is no picture; its bytes are kept',
-      );
-      return closed;
-    }
-    step('verified');
-    const picture = { ...facts, bytes, sha256, output: outputName(row, facts.ext) };
-    return output.calls.close(call, {
-      at: new Date().toISOString(),
-      ms,
-      outcome: 'succeeded',
-      charged: 'yes',
-      http_status: 200,
-      picture,
-    });
-  };
-
-  const tellThrottle = async ({ job }: Work, slot: Slot, error: EditError): Promise<void> => {
-    if (error.code === 'rate_limited') await throttle.refused(slot, error.retryAfterMs);
-    if (error.code === 'firewall') await throttle.park(slot.account, error.code, 3);
-    if (error.disposition === 'account') await throttle.park(slot.account, error.code, 1);
-    if (error.disposition === 'halt') await ledger.stop(job.run, exitCodes.halted, error.message);
-  };
-
-  /** Books a closed call: its credit, and whether the account is served. */
-  const settleCall = async (work: Work, slot: Slot, { closed }: Call): Promise<void> => {
-    const code = closed?.error_code;
-    const refused = code && ['throttle', 'account'].includes(codes[code].disposition);
-    const settlement = {
-      charged: closed?.charged ?? 'unknown',
-      unusable: closed?.picture ? false : closed?.charged === 'yes' ? true : undefined,
-      answered: closed?.http_status !== undefined && !refused,
-      sent: code !== 'not_sent',
-    };
-    const inARow = await throttle.settle(slot, settlement);
-    if (settlement.unusable && inARow >= mostUnusable) {
-      await ledger.stop(
-        work.job.run,
-        exitCodes.halted,
-        `${inARow} answers in a row were charged and no pictures`,
-      );
-    }
   };
 
   const settleVerdict = async (
@@ -477,22 +348,4 @@ const lostMessage = `worker_lost: the row was started ${mostLosses} times by pro
 /** What a run's options say about its rows. */
 export function rulesOf(run: Run): RowRules {
   return { run: run.run, maxAttempts: run.max_attempts, onUnknown: run.on_unknown, force: run.force };
-}
-
-function failure(error: EditError, ms: number): Closed {
-  return {
-    at: new Date().toISOString(),
-    ms,
-    outcome: outcomeOf(error),
-    charged: error.charged,
-    error_code: error.code,
-    error_message: error.message,
-    ...(error.status !== undefined && { http_status: error.status }),
-  };
-}
-
-function outcomeOf({ disposition, charged }: EditError): Closed['outcome'] {
-  if (disposition === 'throttle') return 'throttled';
-  if (disposition === 'retry-same') return 'not_sent';
-  return charged === 'unknown' ? 'unknown' : 'failed';
 }

@@ -15,12 +15,14 @@ import { throttleKeys } from '../throttle/keys.ts';
 import { createLedger, type Ledger } from '../throttle/ledger.ts';
 import { concurrency } from '../throttle/policy.ts';
 import { createThrottle, type Throttle } from '../throttle/throttle.ts';
-import { createEditor, type Step } from './edit.ts';
+import { createCaller } from './call.ts';
+import { createEditor } from './edit.ts';
 import { createFeeder } from './feed.ts';
 import { finishRun } from './finish.ts';
 import { createInputReader } from './input.ts';
 import { findOutput, type Output } from './output.ts';
 import { booksOf } from './plan.ts';
+import type { Step } from './steps.ts';
 
 /** What tests and measurements bend; nobody else. */
 export interface Tuning {
@@ -126,8 +128,8 @@ export async function openWorkshop(
       memoryBytes: totalmem() / 4,
     });
 
-  const edit = createEditor({
-    origin,
+  const bent = tuning.stamps === false ? { ...throttle, stamp: () => Promise.resolve() } : throttle;
+  const caller = createCaller({
     keys: new Map(config.accounts.map(({ name, key }) => [name, key])),
     client: createClient({
       baseUrl: origin,
@@ -136,16 +138,24 @@ export async function openWorkshop(
       ...(tuning.connect && { connect: tuning.connect }),
     }),
     verifier,
-    throttle: tuning.stamps === false ? { ...throttle, stamp: () => Promise.resolve() } : throttle,
+    throttle: bent,
     ledger,
-    desk,
-    inputs: createInputReader(rowsAhead),
-    lives: (owner: Owner) => livesHere(owner) ?? living.some((other) => isSame(other, owner)),
     onCall(ms) {
       health.apiGoneSince = ms === undefined ? (health.apiGoneSince ?? performance.now()) : undefined;
       // The mean of about the last thirty calls.
       if (ms !== undefined) latencyMs = latencyMs === undefined ? ms : latencyMs + (ms - latencyMs) / 30;
     },
+    onStep: tuning.onStep,
+    log,
+  });
+  const edit = createEditor({
+    origin,
+    caller,
+    throttle,
+    ledger,
+    desk,
+    inputs: createInputReader(rowsAhead),
+    lives: (owner: Owner) => livesHere(owner) ?? living.some((other) => isSame(other, owner)),
     onStep: tuning.onStep,
     random: Math.random,
     log,

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rm } from 'node:fs/promises';
+import { createHash, randomUUID } from 'node:crypto';
+import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,13 +9,20 @@ import type { Redis } from 'ioredis';
 import { SurroundingsError, systemCode, toError, UsageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import { livesHere, ownerSchema, self } from '../owner.ts';
-import { connect } from './connect.ts';
+import { connect, withDeadline } from './connect.ts';
 
 /** Longer paths don't fit into a socket's address on every system. */
 const longestSocketPath = 103;
 
-/** How long a start or a stop of somebody else is waited for, and how long our own server may take. */
+/** How long a start or a stop of somebody else is waited for. */
 const patienceMs = 10_000;
+
+/** How long a new server may take until it listens, and a server that is left to say who else uses it. */
+const startMs = 5000;
+const byeMs = 2000;
+
+/** No socket, or one whose server is dead. */
+const nobodyThere = new Set(['ENOENT', 'ECONNREFUSED']);
 
 export interface Embedded {
   redis: Redis;
@@ -40,15 +48,18 @@ export async function openEmbedded(
   const folder = join(stateDir, 'redis');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const address = await socketPath(folder, runtimeDir);
-  const redis = await locked(folder, async () => (await adopt(address, log)) ?? start(folder, address, log));
+  const redis = await locked(folder, async () => {
+    if (!(await isListening(address))) await start(folder, address);
+    return connect(address, log);
+  });
   return {
     redis,
     address,
     leave: () =>
       locked(folder, async () => {
-        if (await isAlone(redis)) await shutDown(redis);
-        redis.disconnect();
-      }),
+        const alone = await withDeadline(isAlone(redis), byeMs).catch(() => false);
+        if (alone) await shutDown(redis);
+      }).finally(() => redis.disconnect()),
   };
 }
 
@@ -61,15 +72,19 @@ async function socketPath(folder: string, runtimeDir: string | undefined): Promi
   return join(elsewhere, 'redis.sock');
 }
 
-async function adopt(address: string, log: Log): Promise<Redis | undefined> {
-  try {
-    return await connect(address, log);
-  } catch {
-    return undefined;
-  }
+/** Is there a server behind the socket, be it loading or frozen? Then no second one may be started. */
+function isListening(address: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = createConnection(address);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', (error) => resolve(!nobodyThere.has(systemCode(error) ?? '')));
+  });
 }
 
-async function start(folder: string, address: string, log: Log): Promise<Redis> {
+async function start(folder: string, address: string): Promise<void> {
   const options = [
     ['--port', '0'],
     ['--unixsocket', address],
@@ -81,9 +96,8 @@ async function start(folder: string, address: string, log: Log): Promise<Redis> 
     ['--maxmemory-policy', 'noeviction'],
   ].flat();
   await spawnFirst(['redis-server', 'valkey-server'], options);
-  for (const until = performance.now() + patienceMs; performance.now() < until; await sleep(10)) {
-    const redis = await adopt(address, log);
-    if (redis) return redis;
+  for (const until = performance.now() + startMs; performance.now() < until; await sleep(10)) {
+    if (await isListening(address)) return;
   }
   throw new SurroundingsError(`redis-server was started in ${folder} but does not answer on ${address}`);
 }
@@ -138,23 +152,44 @@ async function locked<T>(folder: string, work: () => Promise<T>): Promise<T> {
 }
 
 async function takeLock(file: string): Promise<boolean> {
-  try {
-    const handle = await open(file, 'wx', 0o600);
-    await handle.writeFile(JSON.stringify(self));
-    await handle.close();
-    return true;
-  } catch (error) {
-    if (systemCode(error) !== 'EEXIST') throw new SurroundingsError(toError(error).message, { cause: error });
-    await breakDeadLock(file);
-    return false;
+  if (await claim(file)) return true;
+  if (await isDead(file)) await breakLock(file);
+  return false;
+}
+
+/** Under a claim of its own: else the slower of two who saw the dead lock would remove the quicker one's new lock. */
+async function breakLock(file: string): Promise<void> {
+  const breaking = `${file}.breaking`;
+  if (await claim(breaking)) {
+    if (await isDead(file)) await rm(file, { force: true });
+    await rm(breaking, { force: true });
+  } else if (await isDead(breaking)) {
+    await rm(breaking, { force: true });
   }
 }
 
-/** A lock whose process is dead goes. One that is still empty is being written, or its writer died in that moment. */
-async function breakDeadLock(file: string): Promise<void> {
-  const read = (): Promise<string> => readFile(file, 'utf8').catch(() => '');
-  const text = (await read()) || (await sleep(200).then(read));
-  if (text === '') return rm(file, { force: true });
-  const owner = ownerSchema.safeParse(JSON.parse(text));
-  if (!owner.success || livesHere(owner.data) === false) await rm(file, { force: true });
+/** Writes our name beside and links it, so that nobody ever sees a file without its owner. False: it is taken. */
+async function claim(file: string): Promise<boolean> {
+  const mine = `${file}.${randomUUID()}`;
+  try {
+    await writeFile(mine, JSON.stringify(self), { mode: 0o600 });
+    await link(mine, file);
+    return true;
+  } catch (error) {
+    if (systemCode(error) === 'EEXIST') return false;
+    throw new SurroundingsError(toError(error).message, { cause: error });
+  } finally {
+    await rm(mine, { force: true });
+  }
+}
+
+/** Has the lock's owner ended? A lock that nobody wrote whole counts as dead, one that is gone does not. */
+async function isDead(file: string): Promise<boolean> {
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  if (text === undefined) return false;
+  try {
+    return livesHere(ownerSchema.parse(JSON.parse(text))) === false;
+  } catch {
+    return true;
+  }
 }

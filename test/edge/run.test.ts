@@ -1,7 +1,7 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { steps } from '../../src/batch/edit.ts';
+import { steps } from '../../src/batch/steps.ts';
 import { createRig, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 let rig: Rig;

@@ -1,0 +1,192 @@
+import { rename, rm } from 'node:fs/promises';
+import type { Answer, Client } from '../api/client.ts';
+import type { Secret } from '../config.ts';
+import { codes, EditError, exitCodes } from '../errors.ts';
+import type { Verifier } from '../image/verify.ts';
+import type { Log } from '../log.ts';
+import type { PictureFacts, Row } from '../model.ts';
+import { callId, type Call, type Closed } from '../records/call.ts';
+import type { Ledger } from '../throttle/ledger.ts';
+import type { Slot, Throttle } from '../throttle/throttle.ts';
+import type { Input } from './input.ts';
+import { outputName, spooledFacts, spoolFiles } from './keep.ts';
+import type { Output } from './output.ts';
+import type { Step } from './steps.ts';
+
+export interface CallerOptions {
+  keys: Map<string, Secret>;
+  client: Client;
+  verifier: Verifier;
+  throttle: Throttle;
+  ledger: Ledger;
+  /** Told of every call that ended, with its milliseconds; undefined: the API was not reached. */
+  onCall: (ms: number | undefined) => void;
+  /** Told of each step when it is done. */
+  onStep?: ((step: Step) => void) | undefined;
+  log: Log;
+}
+
+/** What one call needs beside its record, which is open. */
+export interface Order {
+  output: Output;
+  row: Row;
+  call: Call;
+  slot: Slot;
+  input: Input;
+  timeoutMs: number;
+  /** Aborted: don't send what is not yet sent. What is sent is awaited. */
+  signal: AbortSignal;
+}
+
+export interface Caller {
+  /**
+   * Makes one HTTP call and books it, whatever comes of it: steps 5 to 8.
+   * @returns its closed record
+   * @throws SurroundingsError when the disk or the decoder fails; the record stays open, so its charge is unknown
+   */
+  make(order: Order): Promise<Call>;
+  /** Closes the call of a dead process whose whole answer is in the spool: paid for, so it is finished without another. */
+  adopt(output: Output, row: Row, call: Call): Promise<Call>;
+}
+
+/** Charged but unusable answers in a row that stop a run. */
+const mostUnusable = 5;
+
+export function createCaller(options: CallerOptions): Caller {
+  const { throttle, ledger, log } = options;
+  const step = (name: Step): void => options.onStep?.(name);
+
+  const make = async (order: Order): Promise<Call> => {
+    const { output, row, call } = order;
+    const started = performance.now();
+    let closed: Call;
+    try {
+      const answer = await send(order);
+      const { part, bin } = spoolFiles(output.storage, call);
+      await rename(part, bin);
+      step('spooled');
+      options.onCall(answer.ms);
+      closed = await closeAnswered(output, row, call, bin, answer);
+    } catch (error) {
+      if (!(error instanceof EditError)) throw error;
+      const ms = Math.round(performance.now() - started);
+      options.onCall(error.disposition === 'retry-same' ? undefined : ms);
+      closed = await output.calls.close(call, failure(error, ms));
+      log.warn({ id: call.id, n: call.n, route: call.route, error: error.message }, 'call failed');
+      await tellThrottle(order, error);
+    }
+    await settle(order, closed);
+    return closed;
+  };
+
+  const send = async ({ output, call, slot, input, timeoutMs, signal }: Order): Promise<Answer> => {
+    try {
+      return await options.client.edit({
+        key: options.keys.get(call.account)?.reveal() ?? '',
+        prompt: call.prompt,
+        size: call.size,
+        ratio: call.ratio,
+        route: call.route,
+        pictures: input.pictures,
+        part: spoolFiles(output.storage, call).part,
+        timeoutMs,
+        beforeSend() {
+          if (signal.aborted) throw new Error('the row was taken away before it was sent');
+          if (!throttle.isFresh(slot)) throw new Error('the slot grew too old while the connection was made');
+        },
+        onSent(what) {
+          if (what === 'headers') step('sent');
+          if (what === 'body') input.release();
+          throttle.stamp(slot).catch((error: unknown) => log.warn({ error: String(error) }, 'stamp failed'));
+        },
+      });
+    } finally {
+      input.release();
+    }
+  };
+
+  /** Verifies an answer and closes its record; useless bytes are kept apart, since they are paid for. */
+  const closeAnswered = async (
+    output: Output,
+    row: Row,
+    call: Call,
+    bin: string,
+    { sha256, bytes, ms }: Pick<Answer, 'sha256' | 'bytes' | 'ms'>,
+  ): Promise<Call> => {
+    const { storage } = output;
+    let facts: PictureFacts;
+    try {
+      facts = await options.verifier.verify(bin);
+    } catch (error) {
+      if (!(error instanceof EditError)) throw error;
+      const closed = await output.calls.close(call, { ...failure(error, ms), http_status: 200 });
+      await storage.keep(bin, `.reshoot/rejected/${callId(call)}.bin`, sha256);
+      await rm(bin, { force: true });
+      log.warn(
+        { id: call.id, n: call.n, error: error.message },
+        'a paid answer is no picture; its bytes are kept',
+      );
+      return closed;
+    }
+    step('verified');
+    const picture = { ...facts, bytes, sha256, output: outputName(row, facts.ext) };
+    return output.calls.close(call, {
+      at: new Date().toISOString(),
+      ms,
+      outcome: 'succeeded',
+      charged: 'yes',
+      http_status: 200,
+      picture,
+    });
+  };
+
+  const tellThrottle = async ({ call, slot }: Order, error: EditError): Promise<void> => {
+    if (error.code === 'rate_limited') await throttle.refused(slot, error.retryAfterMs);
+    if (error.code === 'firewall') await throttle.park(slot.account, error.code, 3);
+    if (error.disposition === 'account') await throttle.park(slot.account, error.code, 1);
+    if (error.disposition === 'halt') await ledger.stop(call.run, exitCodes.halted, error.message);
+  };
+
+  /** Books a closed call: its credit, and whether the account is served. */
+  const settle = async ({ slot }: Order, { run, closed }: Call): Promise<void> => {
+    const code = closed?.error_code;
+    const refused = code && ['throttle', 'account'].includes(codes[code].disposition);
+    const settlement = {
+      charged: closed?.charged ?? 'unknown',
+      unusable: closed?.picture ? false : closed?.charged === 'yes' ? true : undefined,
+      answered: closed?.http_status !== undefined && !refused,
+      sent: code !== 'not_sent',
+    };
+    const inARow = await throttle.settle(slot, settlement);
+    if (settlement.unusable && inARow >= mostUnusable) {
+      await ledger.stop(run, exitCodes.halted, `${inARow} answers in a row were charged and no pictures`);
+    }
+  };
+
+  const adopt = async (output: Output, row: Row, call: Call): Promise<Call> => {
+    log.info({ id: call.id, n: call.n }, 'finishing an answer that another process left');
+    const ms = Math.max(0, Date.now() - Date.parse(call.started_at));
+    const { bin } = spoolFiles(output.storage, call);
+    return closeAnswered(output, row, call, bin, { ...(await spooledFacts(bin)), ms });
+  };
+
+  return { make, adopt };
+}
+
+function failure(error: EditError, ms: number): Closed {
+  return {
+    at: new Date().toISOString(),
+    ms,
+    outcome: outcomeOf(error),
+    charged: error.charged,
+    error_code: error.code,
+    error_message: error.message,
+    ...(error.status !== undefined && { http_status: error.status }),
+  };
+}
+
+function outcomeOf({ disposition, charged }: EditError): Closed['outcome'] {
+  if (disposition === 'throttle') return 'throttled';
+  if (disposition === 'retry-same') return 'not_sent';
+  return charged === 'unknown' ? 'unknown' : 'failed';
+}
