@@ -1,3 +1,4 @@
+import { toError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Row } from '../model.ts';
 import type { Desk, DeskRun, RowEnd } from '../queue/desk.ts';
@@ -55,14 +56,21 @@ export function createFeeder(options: FeederOptions): Feeder {
     if (runs.length === 0) return;
     const waiting = await queue.waiting();
     for (const run of runs) {
-      if (await desk.lease(lease(run.run))) {
-        feedings.delete(run.run);
-        continue;
-      }
-      const feeding = feedings.get(run.run) ?? (await begin(run));
-      if (feeding) await advance(feeding, waiting.get(run.run) ?? 0);
-      else await desk.release(lease(run.run));
+      // A run that can't be fed, its plan damaged say, takes nothing from the others.
+      await feedOne(run, waiting.get(run.run) ?? 0).catch((error: unknown) =>
+        log.warn({ run: run.run, error: toError(error).message }, 'this run is not fed; will try again'),
+      );
     }
+  };
+
+  const feedOne = async (run: DeskRun, waiting: number): Promise<void> => {
+    if (await desk.lease(lease(run.run))) {
+      feedings.delete(run.run);
+      return;
+    }
+    const feeding = feedings.get(run.run) ?? (await begin(run));
+    if (feeding) await advance(feeding, waiting);
+    else await desk.release(lease(run.run));
   };
 
   const begin = async (run: DeskRun): Promise<Feeding | undefined> => {

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SurroundingsError, UsageError } from '../errors.ts';
 import type { Manifest } from '../manifest/read.ts';
 import type { Picture, Row } from '../model.ts';
-import type { Desk } from '../queue/desk.ts';
+import type { Desk, DeskRun } from '../queue/desk.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import { addUp } from '../records/books.ts';
 import { newRunId, type Run } from '../records/runs.ts';
@@ -20,9 +20,7 @@ export interface PlanOptions extends CheckOptions {
   timeoutMs: number;
 }
 
-export interface Planned {
-  run: string;
-  rows: number;
+export interface Planned extends DeskRun {
   /** `new`; `resumed`: one that was cut off goes on; `joined`: it is already on. */
   how: 'new' | 'resumed' | 'joined';
 }
@@ -55,11 +53,11 @@ export async function planRun(
       const same = latest.plan === plan;
       if (await isOn(desks.desk, latest.run)) {
         if (!same) throw new UsageError(anotherPlan(latest.run));
-        return { run: latest.run, rows: rows.length, how: 'joined' };
+        return { ...onDesk(latest, output), how: 'joined' };
       }
       if (same) {
         await begin({ ...optionsOf(options, rows), ...identityOf(latest) }, output, desks, options);
-        return { run: latest.run, rows: rows.length, how: 'resumed' };
+        return { ...onDesk(latest, output), how: 'resumed' };
       }
       await forget(latest.run, desks);
     }
@@ -73,7 +71,7 @@ export async function planRun(
     };
     await output.runs.writePlan(run.run, rows);
     await begin(run, output, desks, options);
-    return { run: run.run, rows: rows.length, how: 'new' };
+    return { ...onDesk(run, output), how: 'new' };
   } finally {
     await desks.desk.release(lease);
   }
@@ -114,8 +112,11 @@ async function begin(
   await desk.remove(run.run);
   await output.runs.write(run);
   await ledger.open(run.run, await booksOf(output, run, options.windowMs));
-  const { run: id, rows, origin } = run;
-  await desk.register({ run: id, output: output.storage.uri, store: output.store, origin, rows });
+  await desk.register(onDesk(run, output));
+}
+
+function onDesk({ run, rows, origin }: Run, output: Output): DeskRun {
+  return { run, output: output.storage.uri, store: output.store, origin, rows };
 }
 
 async function forget(run: string, { desk, ledger, queue }: Desks): Promise<void> {

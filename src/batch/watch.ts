@@ -9,7 +9,8 @@ import type { Workshop } from './work.ts';
 /** How long a run goes on without Redis or without the API. */
 const patienceMs = 30 * 60_000;
 const lookMs = 200;
-const leaseEveryMs = 3000;
+const looksAWatch = 10;
+const looksAProgress = 5;
 
 export interface Watch {
   workshop: Workshop;
@@ -41,18 +42,27 @@ export async function watchRun({
     if (end) return end;
     throwIfGone(workshop);
     if (stop.aborted && !own) return undefined;
-    if (stop.aborted && !stopping) {
-      stopping = true;
-      workshop.keepTo(run);
-      const signal = String(stop.reason);
-      const code = signal === 'SIGINT' ? exitCodes.sigint : exitCodes.sigterm;
-      await workshop.ledger.stop(run, code, `stopped by ${signal}`);
-    }
-    if (own && looks % (leaseEveryMs / lookMs) === 0)
-      void workshop.desk.lease(runLease(run)).catch(() => undefined);
-    if (looks % (1000 / lookMs) === 0) void workshop.desk.progress(run).then(onProgress, () => undefined);
+    if (stop.aborted) workshop.keepTo(run);
+    // Without Redis these wait; the end and the surroundings are looked at all the same.
+    if (own && looks % looksAWatch === 0)
+      void keepOn({ workshop, output, planned, stop }).catch(() => undefined);
+    if (looks % looksAProgress === 0) void workshop.desk.progress(run).then(onProgress, () => undefined);
     await sleep(lookMs);
   }
+}
+
+/** Keeps the run ours, on the desk even if Redis has lost it, and stopped if it was told to stop. */
+async function keepOn({ workshop, output, planned, stop }: Omit<Watch, 'onProgress'>): Promise<void> {
+  const { desk, ledger } = workshop;
+  const { how: _, ...run } = planned;
+  await desk.lease(runLease(run.run));
+  if (stop.aborted) {
+    const code = stop.reason === 'SIGINT' ? exitCodes.sigint : exitCodes.sigterm;
+    await ledger.stop(run.run, code, `stopped by ${String(stop.reason)}`);
+  }
+  const known = (await desk.runs()).some((other) => other.run === run.run);
+  if (known || (await output.runs.end(run.run))) return;
+  await desk.register(run);
 }
 
 function throwIfGone({ health }: Workshop): void {
