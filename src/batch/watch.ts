@@ -27,13 +27,8 @@ export interface Watch {
  * @returns the run's end; undefined: stopped, and the run goes on elsewhere
  * @throws SurroundingsError when Redis, disk or API are gone for too long; the run can be taken up later
  */
-export async function watchRun({
-  workshop,
-  output,
-  planned,
-  stop,
-  onProgress,
-}: Watch): Promise<End | undefined> {
+export async function watchRun(watch: Watch): Promise<End | undefined> {
+  const { workshop, output, planned, stop, onProgress } = watch;
   const { run, how } = planned;
   const own = how !== 'joined';
   let stopping = false;
@@ -42,17 +37,18 @@ export async function watchRun({
     if (end) return end;
     throwIfGone(workshop);
     if (stop.aborted && !own) return undefined;
-    if (stop.aborted) workshop.keepTo(run);
+    const toldNow = stop.aborted && !stopping;
+    stopping = stop.aborted;
+    if (toldNow) workshop.keepTo(run);
     // Without Redis these wait; the end and the surroundings are looked at all the same.
-    if (own && looks % looksAWatch === 0)
-      void keepOn({ workshop, output, planned, stop }).catch(() => undefined);
+    if (own && (toldNow || looks % looksAWatch === 0)) void keepOn(watch).catch(() => undefined);
     if (looks % looksAProgress === 0) void workshop.desk.progress(run).then(onProgress, () => undefined);
     await sleep(lookMs);
   }
 }
 
 /** Keeps the run ours, on the desk even if Redis has lost it, and stopped if it was told to stop. */
-async function keepOn({ workshop, output, planned, stop }: Omit<Watch, 'onProgress'>): Promise<void> {
+async function keepOn({ workshop, output, planned, stop }: Watch): Promise<void> {
   const { desk, ledger } = workshop;
   const { how: _, ...run } = planned;
   await desk.lease(runLease(run.run));
