@@ -80,7 +80,15 @@ module.exports = {
     door('commander', '^src/cli\\.ts$'),
     door('csv-parse', '^src/manifest/'),
     door('csv-stringify', '^src/report/'),
-    door('zod', '^src/owner\\.ts$', '^src/config\\.ts$', '^src/manifest/', '^src/records/', '^src/queue/', '^src/batch/'),
+    door(
+      'zod',
+      '^src/owner\\.ts$',
+      '^src/config\\.ts$',
+      '^src/manifest/',
+      '^src/records/',
+      '^src/queue/',
+      '^src/batch/',
+    ),
     door('pino', '^src/log\\.ts$'),
   ],
   options: {

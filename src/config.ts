@@ -28,7 +28,7 @@ export class Secret {
 }
 
 /** An account of the API: the limit and the credits are its, whichever of its keys is used. */
-export interface Account {
+interface Account {
   name: string;
   key: Secret;
 }

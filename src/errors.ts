@@ -180,10 +180,6 @@ export const codes = {
 
 export type ErrorCode = keyof typeof codes;
 
-export function isErrorCode(code: string): code is ErrorCode {
-  return Object.hasOwn(codes, code);
-}
-
 interface EditErrorDetail {
   status?: number | undefined;
   /** Milliseconds to wait, as the server asked. */

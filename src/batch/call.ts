@@ -27,7 +27,7 @@ export interface CallerOptions {
 }
 
 /** What one call needs beside its record, which is open. */
-export interface Order {
+interface Order {
   output: Output;
   row: Row;
   call: Call;

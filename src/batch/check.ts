@@ -27,7 +27,7 @@ export interface CheckOptions {
 }
 
 /** How the manifest differs from what the output holds. Ids. */
-export interface Changes {
+interface Changes {
   added: string[];
   changed: { id: string; what: string[] }[];
   unchanged: string[];

@@ -78,8 +78,8 @@ export async function planRun(
 }
 
 const anotherPlan = (run: string): string =>
-  `run ${run} is still on in this output, with another plan: wait for it (reshoot wait ${run}) or end it ` +
-  `(reshoot cancel ${run}), then start this one; or name another output`;
+  `run ${run} is still on in this output, with another plan: wait for its end (wait ${run}) or end it (cancel ${run}; ` +
+  'both are not yet built: Ctrl-C where it was started does it), then start this one; or name another output';
 
 /** Two commands that plan into one output do so one after the other. */
 async function takeLease(desk: Desk, lease: string): Promise<void> {

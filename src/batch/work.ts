@@ -36,7 +36,7 @@ export interface Tuning {
 }
 
 /** What of the surroundings answers: for commands that give up after a while. `performance.now()` values. */
-export interface Health {
+interface Health {
   /** Redis last answered then. */
   redisAt: number;
   /** Since then every call failed before it was sent; undefined: the last one arrived. */

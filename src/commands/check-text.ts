@@ -49,7 +49,7 @@ export function checkText(file: string, found: Check): string {
 const mostShown = 10;
 
 /** Every finding, one line each: where, what stands there, what is wrong, what to do. */
-export function findingLines(findings: Finding[]): string[] {
+function findingLines(findings: Finding[]): string[] {
   return findings.map(line);
 }
 

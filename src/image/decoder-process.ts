@@ -28,7 +28,7 @@ export async function startDecoderProcess(): Promise<DecoderProcess> {
   const first = await answer(child, startDeadlineMs);
   if (first !== 'ready' || child.pid === undefined) {
     throw new SurroundingsError(
-      'the helper that verifies pictures does not start: `reshoot doctor` says why',
+      'the helper that verifies pictures does not start: is there memory left, and was `npm ci` run on this machine?',
     );
   }
   // An idle helper keeps no command alive; while it works its deadline does.

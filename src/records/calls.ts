@@ -10,7 +10,7 @@ const indexName = '.reshoot/index.jsonl';
 const grainMs = 2000;
 
 /** All calls of one row, ascending: its story. */
-export interface Story {
+interface Story {
   id: string;
   calls: Call[];
 }

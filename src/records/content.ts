@@ -4,7 +4,7 @@ import type { RecordFiles } from './files.ts';
 const schema = z.object({ v: z.literal(1), id: z.string(), n: z.number().int().positive() });
 
 /** Where a finished fingerprint's call is on record. */
-export type Finished = Omit<z.infer<typeof schema>, 'v'>;
+type Finished = Omit<z.infer<typeof schema>, 'v'>;
 
 /** Finished work by its content: finds the call that paid for a fingerprint, under whatever id that was. */
 export interface Contents {

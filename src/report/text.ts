@@ -3,7 +3,7 @@ import { exitCodes, type ExitCode } from '../errors.ts';
 import type { Summary } from './summary.ts';
 
 const endings: Partial<Record<ExitCode, string>> = {
-  [exitCodes.account]: 'Stopped: no account may work. Check key and credits (`reshoot doctor`).',
+  [exitCodes.account]: 'Stopped: no account may work. Check the key and the credits.',
   [exitCodes.budget]: 'Stopped: the credit cap or the retry budget is used up. Raise it, then go on.',
   [exitCodes.halted]: 'Stopped by a stop rule. Look at the errors before you go on.',
   [exitCodes.cancelled]: 'The run was cancelled.',

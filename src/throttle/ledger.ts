@@ -18,7 +18,7 @@ export interface Books {
   recent: { call: string; account: string; at: number }[];
 }
 
-export type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
+type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
 
 /** A run's permission to spend: its state and its books in Redis. */
 export interface Ledger {

@@ -107,10 +107,12 @@ const summaryOfR1: Summary = {
 
 async function written(
   given: ReportRow[] = rows,
-  calls?: BookedCall[],
+  columns: string[] = ['col_status', '2024', 'note', 'constructor', '+price'],
 ): Promise<{ files: Record<string, string>; summary: Summary }> {
   const files: Record<string, string> = {};
-  const booked = calls ?? given.flatMap(({ row, calls }) => calls.map((call) => ({ ...call, id: row.id })));
+  const booked: BookedCall[] = given.flatMap(({ row, calls }) =>
+    calls.map((call) => ({ ...call, id: row.id })),
+  );
   const summary = await writeReport(
     {
       run: {
@@ -118,6 +120,7 @@ async function written(
         manifest: 'm.csv',
         startedAt: '2026-11-01T10:00:00.000Z',
         finishedAt: '2026-11-01T11:00:00.000Z',
+        columns,
       },
       rows: () => streamed(given),
       calls: () => streamed(booked),
@@ -151,10 +154,10 @@ describe('writeReport', () => {
       'id,row,status,output,error_code,error_message,http_status,attempts,route,account,charged,credits,' +
       'credits_unknown,mime,width,height,bytes,sha256,api_ms,started_at,finished_at';
     const [first, second] = files['results.csv']!.split('\n');
-    expect(first).toBe(`\uFEFF${header},2024,col_status,note,constructor,'+price`);
+    expect(first).toBe(`\uFEFF${header},col_status,2024,note,constructor,'+price`);
     expect(second).toBe(
       'id-1,1,succeeded,id-1.jpg,,,200,2,2,default,yes,1,0,image/jpeg,1024,768,12345,ab12,41500,' +
-        "2026-11-01T10:00:30.000Z,2026-11-01T10:01:11.500Z,x,draft,'=1+1,Lego,",
+        "2026-11-01T10:00:30.000Z,2026-11-01T10:01:11.500Z,draft,x,'=1+1,Lego,",
     );
   });
 
@@ -232,7 +235,10 @@ describe('writeReport', () => {
   });
 
   it('lets no column of the user stand in for one of the manifest', async () => {
-    const { files } = await written([row(1, { status: 'cancelled' }, { columns: { Image: 'thumb.gif' } })]);
+    const { files } = await written(
+      [row(1, { status: 'cancelled' }, { columns: { Image: 'thumb.gif' } })],
+      ['Image'],
+    );
     expect(table(files['failed.csv'])[0]).toMatchObject({ image: '/photos/1.jpg', col_Image: 'thumb.gif' });
   });
 
