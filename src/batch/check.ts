@@ -113,7 +113,8 @@ function isDue(row: Row, calls: Call[] | undefined, options: CheckOptions): bool
 
 /** New pictures beside the ones they are made from would be the next run's input, and one day replace them. */
 function refuseInputFolder(rows: Row[], folder: string): void {
-  const targets = new Set(rows.map((row) => dirname(`${folder}/${row.output}`)));
+  const named = rows.filter(({ output }) => output !== '');
+  const targets = new Set(named.map((row) => dirname(`${folder}/${row.output}`)));
   for (const row of rows) {
     for (const picture of row.pictures) {
       if (picture.kind === 'file' && targets.has(dirname(picture.path))) {

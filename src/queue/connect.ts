@@ -28,7 +28,7 @@ export async function connect(address: string, log: Log): Promise<Redis> {
   } catch (error) {
     redis.disconnect();
     throw new SurroundingsError(
-      `Redis at ${publicAddress(address)} does not answer: ${toError(error).message}. ` +
+      `Redis at ${publicAddress(address)} does not answer: ${toError(error).message.replace(/\.$/, '')}. ` +
         'Is it running? Is REDIS_URL right (address, password, TLS)?',
       { cause: error },
     );

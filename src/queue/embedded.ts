@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomUUID } from 'node:crypto';
-import { link, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, lstat, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
@@ -67,8 +67,13 @@ async function socketPath(folder: string, runtimeDir: string | undefined): Promi
   const inState = join(folder, 'redis.sock');
   if (Buffer.byteLength(inState) <= longestSocketPath) return inState;
   const name = `reshoot-${createHash('sha256').update(folder).digest('hex').slice(0, 12)}`;
-  const elsewhere = join(runtimeDir ?? tmpdir(), `${name}-${userInfo().uid}`);
+  const { uid } = userInfo();
+  const elsewhere = join(runtimeDir ?? tmpdir(), `${name}-${uid}`);
   await mkdir(elsewhere, { recursive: true, mode: 0o700 });
+  // Anybody may have made a folder of that name in /tmp, and would then own the socket.
+  const found = await lstat(elsewhere);
+  if (!found.isDirectory() || found.uid !== uid)
+    throw new UsageError(`${elsewhere} belongs to somebody else: set RESHOOT_STATE_DIR to a shorter path`);
   return join(elsewhere, 'redis.sock');
 }
 

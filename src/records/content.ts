@@ -18,12 +18,21 @@ export function createContents(files: RecordFiles): Contents {
   return {
     async find(fingerprint) {
       const text = await files.read(nameOf(fingerprint));
-      return text && schema.parse(JSON.parse(text.toString('utf8')));
+      // Derived, so a damaged note is none; the calls themselves know it too.
+      return text && parsed(text.toString('utf8'));
     },
     async note(fingerprint, finished) {
       await files.create(nameOf(fingerprint), `${JSON.stringify({ v: 1, ...finished })}\n`);
     },
   };
+}
+
+function parsed(text: string): Finished | undefined {
+  try {
+    return schema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
 }
 
 const nameOf = (fingerprint: string): string =>

@@ -1,0 +1,340 @@
+import { mkdtemp, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import * as fc from 'fast-check';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { SurroundingsError } from '../../src/errors.ts';
+import type { Row } from '../../src/model.ts';
+import { keyOf, type Call } from '../../src/records/call.ts';
+import { createCalls, type Calls } from '../../src/records/calls.ts';
+import { createContents } from '../../src/records/content.ts';
+import { createRuns, newRunId, type Note, type Run } from '../../src/records/runs.ts';
+import { storeId } from '../../src/records/store.ts';
+import { openFolder } from '../../src/storage/local.ts';
+import type { Storage } from '../../src/storage/storage.ts';
+import { callOf, endings } from '../fixtures/call.ts';
+
+let out: string;
+let storage: Storage;
+let calls: Calls;
+
+beforeEach(async () => {
+  out = await mkdtemp(join(tmpdir(), 'reshoot-records-'));
+  storage = await openFolder(out);
+  calls = createCalls(storage);
+});
+
+afterEach(() => rm(out, { recursive: true, force: true }));
+
+const folderOf = (id: string): string => join(out, '.reshoot/calls', keyOf(id).slice(0, 2), keyOf(id));
+
+/** As if the row's last call were long ago: the clock's grain is no question any more. */
+async function aged(id: string): Promise<void> {
+  const longAgo = new Date(Date.now() - 3_600_000);
+  await utimes(folderOf(id), longAgo, longAgo);
+}
+
+async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
+async function storiesOf(of: Calls = calls): Promise<Record<string, Call[]>> {
+  const found: Record<string, Call[]> = {};
+  for await (const { id, calls } of of.stories()) found[id] = calls;
+  return found;
+}
+
+describe('call records', () => {
+  it('are a folder a row, a file a call, read back as they were', async () => {
+    const first = callOf({ closed: endings.timeout });
+    await calls.open(callOf());
+    await calls.close(callOf(), endings.timeout);
+    for (const n of [11, 2]) await calls.open(callOf({ n }));
+    expect(await readdir(folderOf('chair'))).toEqual(expect.arrayContaining(['1.json', '2.json', '11.json']));
+    expect(await calls.story('chair')).toEqual([first, callOf({ n: 2 }), callOf({ n: 11 })]);
+    expect(await calls.story('lamp')).toEqual([]);
+  });
+
+  it('let one of many owners open a call, and all see whose it is', async () => {
+    const owners = Array.from({ length: 40 }, (_, pid) => ({ host: 'h', pid }));
+    const opened = await Promise.all(owners.map((owner) => calls.open(callOf({ owner }))));
+    expect(opened.filter(Boolean)).toHaveLength(1);
+    expect(await calls.story('chair')).toEqual([callOf({ owner: owners[opened.indexOf(true)]! })]);
+    expect(await calls.open(callOf({ n: 2 }))).toBe(true);
+    expect(await calls.open(callOf({ id: 'lamp' }))).toBe(true);
+  });
+
+  it('close with their outcome, which stands', async () => {
+    await calls.open(callOf());
+    const closed = await calls.close(callOf(), endings.picture);
+    expect(closed).toEqual(callOf({ closed: endings.picture }));
+    expect(await calls.story('chair')).toEqual([closed]);
+    expect(await calls.open(callOf())).toBe(false);
+  });
+
+  it('stay below their folder and apart, whatever an id is made of', async () => {
+    const hostile = [
+      '',
+      '.',
+      '..',
+      '../../../etc/passwd',
+      '/abs',
+      'a/b',
+      'a\\b',
+      'a\0b',
+      'A',
+      'a',
+      '\u00e9',
+      'e\u0301',
+    ];
+    const ids = [...hostile, '{id}', '*', ' ', 'x'.repeat(5000), '产品', '\u202egpj', 'con', '-rf', 'a:b'];
+    for (const id of ids) expect([id, await calls.open(callOf({ id }))]).toEqual([id, true]);
+    for (const id of ids) expect(await calls.story(id)).toEqual([callOf({ id })]);
+    expect(Object.keys(await storiesOf()).toSorted()).toEqual(ids.toSorted());
+    expect(await readdir(out)).toEqual(['.reshoot']);
+  });
+
+  it.each([
+    ['cut off', '{"v":1,"run":"r1","id":"cha'],
+    ['empty', ''],
+    ['of a newer version', JSON.stringify({ ...callOf(), v: 2 })],
+    ['of a shape that is none', JSON.stringify({ ...callOf(), sources: 'chair.jpg' })],
+  ])('stop everything where one is %s', async (_how, text) => {
+    await calls.open(callOf());
+    await writeFile(join(folderOf('chair'), '1.json'), text);
+    await expect(calls.story('chair')).rejects.toThrow(SurroundingsError);
+    await expect(calls.story('chair')).rejects.toThrow('1.json: this call record is damaged');
+    await expect(storiesOf()).rejects.toThrow(SurroundingsError);
+  });
+});
+
+describe('stories', () => {
+  const index = (): string => join(out, '.reshoot/index.jsonl');
+
+  beforeEach(async () => {
+    for (const id of ['chair', 'lamp', 'sofa']) {
+      await calls.open(callOf({ id }));
+      if (id !== 'sofa') await calls.close(callOf({ id }), endings.picture);
+      await aged(id);
+    }
+    await calls.reindex();
+  });
+
+  it('are the same with an index, without, and with a damaged one', async () => {
+    const expected = {
+      chair: [callOf({ closed: endings.picture })],
+      lamp: [callOf({ id: 'lamp', closed: endings.picture })],
+      sofa: [callOf({ id: 'sofa' })],
+    };
+    expect(await storiesOf()).toEqual(expected);
+    await writeFile(index(), '{"v":1,"key":"cut\n[]\nnull\n\n{"v":2}\n');
+    expect(await storiesOf()).toEqual(expected);
+    await rm(index());
+    expect(await storiesOf()).toEqual(expected);
+  });
+
+  it('come from the index where no record is newer', async () => {
+    await rename(join(folderOf('chair'), '1.json'), join(folderOf('chair'), 'gone'));
+    await aged('chair');
+    const { changedMs } = (await storage.stat(
+      `.reshoot/calls/${keyOf('chair').slice(0, 2)}/${keyOf('chair')}`,
+    ))!;
+    const line = {
+      v: 1,
+      key: keyOf('chair'),
+      changed_ms: changedMs,
+      calls: [callOf({ account: 'indexed' })],
+    };
+    await writeFile(index(), `${JSON.stringify(line)}\n`);
+    expect((await storiesOf())['chair']).toEqual([callOf({ account: 'indexed' })]);
+  });
+
+  it('believe a record that is newer than the index', async () => {
+    await calls.open(callOf({ n: 2 }));
+    await calls.close(callOf({ id: 'sofa' }), endings.timeout);
+    expect(await storiesOf()).toMatchObject({
+      chair: [{ n: 1 }, { n: 2 }],
+      sofa: [{ closed: { outcome: 'unknown' } }],
+    });
+  });
+
+  it('miss no call that follows the index within the grain of the clock', async () => {
+    const now = new Date();
+    const call = (n: number) => calls.open(callOf({ n, closed: endings.server_error }));
+    await call(2);
+    await utimes(folderOf('chair'), now, now);
+    await calls.reindex();
+    await call(3);
+    await utimes(folderOf('chair'), now, now);
+    expect((await storiesOf())['chair']).toHaveLength(3);
+  });
+
+  it('mind no strange file among the records', async () => {
+    await writeFile(join(out, '.reshoot/calls/.DS_Store'), 'x');
+    await writeFile(join(folderOf('chair'), 'notes.txt'), 'x');
+    await writeFile(join(folderOf('chair'), '..', 'x'), 'x');
+    expect(Object.keys(await storiesOf()).toSorted()).toEqual(['chair', 'lamp', 'sofa']);
+    await calls.reindex();
+    expect(Object.keys(await storiesOf()).toSorted()).toEqual(['chair', 'lamp', 'sofa']);
+  });
+});
+
+describe('runs', () => {
+  const run: Run = {
+    v: 1,
+    run: 'r1',
+    manifest: 'goods.csv',
+    origin: 'https://api.example',
+    started_at: '2026-11-01T10:00:00.000Z',
+    plan: 'p',
+    rows: 2,
+    columns: ['sku', '2024'],
+    max_attempts: 4,
+    retry_budget: 10,
+    timeout_ms: 300_000,
+    force: false,
+  };
+  const rowOf = (row: number, over: Partial<Row> = {}): Row => ({
+    row,
+    line: row + 1,
+    id: `id ${row}`,
+    pictures: [{ kind: 'file', path: '/photos/a.jpg', bytes: 9, mtimeMs: 1.25, ino: 7 }],
+    prompt: 'on white',
+    size: '2K',
+    ratio: '1:1',
+    route: 1,
+    output: 'a.{ext}',
+    columns: {},
+    selected: true,
+    ...over,
+  });
+
+  it('are those whose options are written, the oldest first', async () => {
+    const runs = createRuns(storage);
+    expect(await runs.list()).toEqual([]);
+    const second = Date.parse('2026-11-01T10:00:00.000Z');
+    const ids = [0, 1, 999, 1000, 3_600_000].map((ms, i) => newRunId(new Date(second + ms), `${9 - i}f`));
+    for (const id of ids.toReversed()) await runs.write({ ...run, run: id });
+    await runs.writePlan('r0-cut-off', []);
+    expect(await runs.list()).toEqual(ids);
+    for (const id of ids) expect(id).toMatch(/^[\w-]{1,60}$/);
+  });
+
+  it('read their options back, the latest as they were given', async () => {
+    const runs = createRuns(storage);
+    const given: Run = { ...run, max_credits: 7, on_unknown: 'hold', halt_share: 0.1, force: true };
+    await runs.write(run);
+    await runs.write(given);
+    expect(await runs.read('r1')).toEqual(given);
+    await expect(runs.read('r2')).rejects.toThrow('run r2 is not in this output');
+    await storage.write('.reshoot/runs/r1/run.json', JSON.stringify({ ...run, rows: 'two' }));
+    await expect(runs.read('r1')).rejects.toThrow('run.json is damaged or of a newer reshoot');
+  });
+
+  it('give back every row of the plan, in order, all of it and each from its place', async () => {
+    const runs = createRuns(storage);
+    const text = fc.string({ unit: 'binary' });
+    const name = text.filter((name) => name !== '__proto__');
+    const lines = fc.array(fc.record({ id: text, prompt: text, columns: fc.dictionary(name, text) }));
+    let plans = 0;
+    await fc.assert(
+      fc.asyncProperty(lines, async (lines) => {
+        const rows = lines.map((line, i) => rowOf(i + 1, line));
+        const id = `plan-${(plans += 1)}`;
+        await runs.writePlan(id, rows);
+        const read = await listOf(runs.plan(id));
+        expect(JSON.stringify(read.map(({ row }) => row))).toBe(JSON.stringify(rows));
+        for (const { row, place } of read) expect(await runs.row(id, place)).toEqual(row);
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  it('keep what a row may have beside the rest', async () => {
+    const runs = createRuns(storage);
+    const url = { kind: 'url', url: 'https://shop.example/a.jpg' } as const;
+    const rows = [
+      rowOf(1, { replaces: ['a.jpg'], pictures: [url, url] }),
+      rowOf(2, { invalid: 'no such picture', selected: false }),
+    ];
+    await runs.writePlan('r1', rows);
+    expect((await listOf(runs.plan('r1'))).map(({ row }) => row)).toEqual(rows);
+  });
+
+  it('take no row for another, and no part of a plan for the whole', async () => {
+    const runs = createRuns(storage);
+    await runs.writePlan('r1', [rowOf(1), rowOf(2)]);
+    const [first, second] = await listOf(runs.plan('r1'));
+    await expect(runs.row('r1', { ...first!.place, row: 2 })).rejects.toThrow('row 2 is not at its place');
+    await expect(runs.row('r1', { ...second!.place, from: 3 })).rejects.toThrow();
+    const text = (await storage.read('.reshoot/runs/r1/plan.jsonl'))!.toString();
+    await storage.write('.reshoot/runs/r1/plan.jsonl', text.slice(0, -1));
+    await expect(listOf(runs.plan('r1'))).rejects.toThrow('the plan is cut off');
+  });
+
+  it('note how rows were settled without a call, the latest note standing', async () => {
+    const runs = createRuns(storage);
+    const source = { kind: 'url', url: 'https://shop.example/a.jpg' } as const;
+    const skipped: Note = {
+      row: 10,
+      status: 'skipped',
+      paid_by: { id: 'lamp', n: 2 },
+      output: 'a.jpg',
+      sources: [source],
+    };
+    const failed: Note = {
+      row: 2,
+      status: 'failed',
+      error_code: 'input_missing',
+      error_message: 'gone',
+      sources: [],
+    };
+    expect(await runs.notes('r1')).toEqual(new Map());
+    await runs.note('r1', { row: 2, status: 'held', sources: [] });
+    for (const note of [skipped, failed]) await runs.note('r1', note);
+    const notes = await runs.notes('r1');
+    expect(notes.size).toBe(2);
+    expect(notes.get(10)).toMatchObject(skipped);
+    expect(notes.get(2)).toMatchObject(failed);
+    expect(await runs.notes('r2')).toEqual(new Map());
+  });
+
+  it('end once their report exists, with the reason if there is one', async () => {
+    const runs = createRuns(storage);
+    expect(await runs.end('r1')).toBeUndefined();
+    await runs.writeEnd('r1', {
+      stop: { code: 8, reason: 'the cap is reached' },
+      summary: { rows: { a: 1 } },
+    });
+    expect(await runs.end('r1')).toMatchObject({
+      stop: { code: 8, reason: 'the cap is reached' },
+      summary: { rows: { a: 1 } },
+    });
+    await runs.writeEnd('r2', { summary: {} });
+    expect((await runs.end('r2'))?.stop).toBeUndefined();
+  });
+});
+
+describe('finished content', () => {
+  it('is found by its fingerprint, under the id that was noted first', async () => {
+    const contents = createContents(storage);
+    expect(await contents.find('f1')).toBeUndefined();
+    await Promise.all([1, 2, 3].map((n) => contents.note('f1', { id: '../chair', n })));
+    const found = await contents.find('f1');
+    expect(found).toMatchObject({ id: '../chair', n: expect.any(Number) });
+    await contents.note('f1', { id: 'lamp', n: 9 });
+    expect(await contents.find('f1')).toEqual(found);
+    expect(await contents.find('f2')).toBeUndefined();
+  });
+});
+
+describe('storeId', () => {
+  it("is the output's own, the same for all who ask at once", async () => {
+    const ids = await Promise.all(Array.from({ length: 20 }, async () => storeId(await openFolder(out))));
+    expect(new Set(ids).size).toBe(1);
+    expect(ids[0]).toMatch(/^[\da-f-]{36}$/);
+    expect(await storeId(await openFolder(join(out, 'other')))).not.toBe(ids[0]);
+  });
+});

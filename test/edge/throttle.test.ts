@@ -1,0 +1,569 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
+import { createLedger, type Books, type Ledger } from '../../src/throttle/ledger.ts';
+import {
+  createThrottle,
+  type NoSlot,
+  type Settlement,
+  type Slot,
+  type Throttle,
+  type ThrottleOptions,
+} from '../../src/throttle/throttle.ts';
+import { startRedis, type RedisServer } from '../fixtures/redis.ts';
+
+const run = 'r1';
+const paid: Settlement = { charged: 'yes', unusable: false, answered: true, sent: true };
+const free: Settlement = { charged: 'no', unusable: undefined, answered: false, sent: true };
+const empty: Books = {
+  cap: undefined,
+  budget: 10,
+  charged: 0,
+  unknown: 0,
+  extra: 0,
+  open: [],
+  recent: [],
+};
+
+let server: RedisServer;
+let redis: Redis;
+let keys: ThrottleKeys;
+let ledger: Ledger;
+let namespaces = 0;
+const connections: Redis[] = [];
+
+function connection(): Redis {
+  const redis = new Redis(server.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+  redis.on('error', () => undefined);
+  connections.push(redis);
+  return redis;
+}
+
+beforeAll(async () => {
+  server = await startRedis();
+});
+
+beforeEach(async () => {
+  redis = connection();
+  keys = throttleKeys(`test-${(namespaces += 1)}`, 'https://api.example');
+  ledger = createLedger(redis, keys, 400);
+  await ledger.open(run, empty);
+});
+
+afterEach(() => {
+  for (const redis of connections.splice(0)) redis.disconnect();
+});
+
+afterAll(() => server.close());
+
+/** Five calls in 400 ms unless it is told otherwise; its books come back empty where they are lost. */
+function throttleOf(options: Partial<ThrottleOptions> = {}): Throttle {
+  return createThrottle({
+    redis,
+    keys,
+    accounts: ['a'],
+    limit: 5,
+    windowMs: 400,
+    mend: (run) => ledger.mend(run, empty),
+    ...options,
+  });
+}
+
+const take = (throttle: Throttle, call: string, extra = false): Promise<Slot | NoSlot> =>
+  throttle.take(run, call, extra, new AbortController().signal);
+
+async function slotOf(throttle: Throttle, call: string, extra = false): Promise<Slot> {
+  const got = await take(throttle, call, extra);
+  if ('none' in got) throw new Error(`no slot: ${got.none}`);
+  return got;
+}
+
+/** Does the throttle make the call wait? A call that is told no is not waiting. */
+async function waits(throttle: Throttle, call: string, ms = 150): Promise<boolean> {
+  const leave = new AbortController();
+  const turn = throttle.take(run, call, false, leave.signal).then(
+    () => false,
+    () => true,
+  );
+  await Promise.race([turn, sleep(ms)]);
+  leave.abort(new Error('waited long enough'));
+  return turn;
+}
+
+const logged = (account = 'a'): Promise<string[]> => redis.zrange(keys.log(account), '0', '-1');
+const state = (field: string, account = 'a'): Promise<string | null> =>
+  redis.hget(keys.state(account), field);
+const redisNow = async (): Promise<number> => {
+  const [seconds, micros] = await redis.time();
+  return Number(seconds) * 1000 + Number(micros) / 1000;
+};
+const booked = async (): Promise<Record<string, string>> => redis.hgetall(keys.ledger(run));
+
+describe('the limit', () => {
+  it('is never exceeded in any window, whatever processes and rows compete', async () => {
+    const throttles = Array.from({ length: 4 }, () => throttleOf({ redis: connection() }));
+    const started = performance.now();
+    const sent = await Promise.all(
+      Array.from({ length: 40 }, async (_, i) => {
+        const slot = await slotOf(throttles[i % 4]!, `call-${i}`);
+        return Number(await redis.zscore(keys.log(slot.account), slot.call));
+      }),
+    );
+    const times = sent.toSorted((a, b) => a - b);
+    for (let i = 5; i < times.length; i++) expect(times[i]! - times[i - 5]!).toBeGreaterThan(400);
+    // Seven windows and their guards lie between the first and the last.
+    expect(performance.now() - started).toBeLessThan(7 * 404 * 1.5);
+  });
+
+  it('serves a process in the order of its rows', async () => {
+    const throttle = throttleOf();
+    const served: number[] = [];
+    const all = Array.from({ length: 12 }, async (_, i) => {
+      await slotOf(throttle, `call-${i}`);
+      served.push(i);
+    });
+    await Promise.all(all);
+    expect(served).toEqual(served.map((_, i) => i));
+  });
+
+  it('goes to the account with most room', async () => {
+    const throttle = throttleOf({ accounts: ['a', 'b'], limit: 3, windowMs: 5000 });
+    await redis.zadd(keys.log('a'), Date.now(), 'earlier');
+    const slots = [];
+    for (let i = 0; i < 5; i++) slots.push((await slotOf(throttle, `call-${i}`)).account);
+    expect(slots[0]).toBe('b');
+    expect(slots.toSorted()).toEqual(['a', 'a', 'b', 'b', 'b']);
+    expect(await waits(throttle, 'call-5')).toBe(true);
+  });
+
+  it('is per API: a simulator takes nothing from the real one', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 5000 });
+    await slotOf(throttle, 'call-1');
+    const other = throttleKeys(`test-${namespaces}`, 'http://127.0.0.1:4010');
+    expect(other.log('a')).not.toBe(keys.log('a'));
+    expect(other.ledger(run)).toBe(keys.ledger(run));
+    await slotOf(throttleOf({ limit: 1, windowMs: 5000, keys: other }), 'call-2');
+  });
+});
+
+describe('a slot', () => {
+  it('is the same for the same call, sent again or taken over, until it is old', async () => {
+    const throttle = throttleOf({ windowMs: 6000 });
+    const first = await slotOf(throttle, 'call-1');
+    const again = await slotOf(throttleOf({ windowMs: 6000, redis: connection() }), 'call-1');
+    expect([first.fresh, again.fresh]).toEqual([true, false]);
+    expect(await logged()).toEqual(['call-1']);
+    expect(await redis.hgetall(keys.open(run))).toEqual({ 'call-1': '0:a' });
+    const sent = await redis.zscore(keys.log('a'), 'call-1');
+    await sleep(520);
+    expect(await slotOf(throttle, 'call-1')).toMatchObject({ fresh: true });
+    expect(Number(await redis.zscore(keys.log('a'), 'call-1'))).toBeGreaterThan(Number(sent) + 500);
+    expect(await redis.hlen(keys.open(run))).toBe(1);
+  });
+
+  it('is good for sending for a twelfth of the window', async () => {
+    const throttle = throttleOf({ windowMs: 1200 });
+    const slot = await slotOf(throttle, 'call-1');
+    expect(throttle.isFresh(slot)).toBe(true);
+    await sleep(110);
+    expect(throttle.isFresh(slot)).toBe(false);
+  });
+
+  it('counts from when its request leaves, also where it has left the log', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 600 });
+    const slot = await slotOf(throttle, 'call-1');
+    const taken = Number(await redis.zscore(keys.log('a'), 'call-1'));
+    await sleep(20);
+    await throttle.stamp(slot);
+    expect(Number(await redis.zscore(keys.log('a'), 'call-1'))).toBeGreaterThanOrEqual(taken + 19);
+    await redis.del(keys.log('a'));
+    await throttle.stamp(slot);
+    expect(await logged()).toEqual(['call-1']);
+    expect(await redis.pttl(keys.log('a'))).toBeGreaterThan(600);
+    expect(await waits(throttle, 'call-2')).toBe(true);
+  });
+
+  it('that was never sent goes back to the log', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 60_000 });
+    const slot = await slotOf(throttle, 'call-1');
+    await throttle.settle(slot, { ...free, sent: false });
+    expect((await slotOf(throttle, 'call-2')).fresh).toBe(true);
+  });
+});
+
+describe('leaving the line', () => {
+  it('happens at once, with the reason, and blocks nobody', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 900 });
+    await slotOf(throttle, 'call-1');
+    const leave = new AbortController();
+    const first = throttle.take(run, 'call-2', false, leave.signal);
+    const behind = throttle.take(run, 'call-3', false, leave.signal);
+    const next = slotOf(throttle, 'call-4');
+    await sleep(30);
+    const aborted = performance.now();
+    leave.abort(new Error('the worker stops'));
+    await expect(first).rejects.toThrow('the worker stops');
+    await expect(behind).rejects.toThrow('the worker stops');
+    expect(performance.now() - aborted).toBeLessThan(100);
+    expect((await next).call).toBe('call-4');
+    expect((await logged()).toSorted()).toEqual(['call-1', 'call-4']);
+  });
+
+  it('gives back a slot that came too late', async () => {
+    const throttle = throttleOf();
+    const leave = new AbortController();
+    await redis.call('CLIENT', 'PAUSE', '150', 'WRITE');
+    const turn = throttle.take(run, 'call-1', false, leave.signal);
+    await sleep(20);
+    leave.abort(new Error('gone'));
+    await expect(turn).rejects.toThrow('gone');
+    // Answered behind the script that gave the slot.
+    await redis.set('behind', 1);
+    await vi.waitFor(async () => expect(await redis.hlen(keys.open(run))).toBe(0));
+    expect(await logged()).toEqual([]);
+  });
+
+  it('does not wait for a turn that is no longer wanted', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 60_000 });
+    await slotOf(throttle, 'call-1');
+    const head = new AbortController();
+    const waiting = throttle.take(run, 'call-2', false, head.signal);
+    const gone = AbortSignal.abort(new Error('already gone'));
+    const asked = performance.now();
+    await expect(throttle.take(run, 'call-3', false, gone)).rejects.toThrow('already gone');
+    expect(performance.now() - asked).toBeLessThan(100);
+    head.abort(new Error('enough'));
+    await expect(waiting).rejects.toThrow('enough');
+  });
+});
+
+describe('the cap', () => {
+  it('reserves a credit for every call in flight and ends only when it is really spent', async () => {
+    await ledger.open(run, { ...empty, cap: 3, charged: 1 });
+    const throttle = throttleOf({ limit: 100 });
+    const first = await slotOf(throttle, 'call-1');
+    const second = await slotOf(throttle, 'call-2');
+    expect(await take(throttle, 'call-3')).toEqual({ none: 'yield', waitMs: 1000 });
+    await throttle.settle(first, free);
+    const third = await slotOf(throttle, 'call-3');
+    await throttle.settle(second, { ...paid, charged: 'unknown' });
+    expect(await take(throttle, 'call-4')).toMatchObject({ none: 'yield' });
+    await throttle.settle(third, paid);
+    expect(await take(throttle, 'call-4')).toEqual({ none: 'cap' });
+    expect(await booked()).toMatchObject({ charged: '2', unknown: '1' });
+    await ledger.open(run, { ...empty, cap: 4, charged: 2, unknown: 1 });
+    await slotOf(throttle, 'call-4');
+  });
+
+  it('holds when many rows want the last credits at once', async () => {
+    await ledger.open(run, { ...empty, cap: 7 });
+    const throttles = [1, 2, 3].map(() => throttleOf({ limit: 100, redis: connection() }));
+    const got = await Promise.all(Array.from({ length: 30 }, (_, i) => take(throttles[i % 3]!, `call-${i}`)));
+    expect(got.filter((answer) => 'call' in answer)).toHaveLength(7);
+  });
+
+  it('bounds extra calls of their own, and lets others pass', async () => {
+    await ledger.open(run, { ...empty, budget: 1 });
+    const throttle = throttleOf({ limit: 100 });
+    const extra = await slotOf(throttle, 'call-1', true);
+    expect(await take(throttle, 'call-2', true)).toMatchObject({ none: 'yield' });
+    await slotOf(throttle, 'call-3');
+    await throttle.settle(extra, paid);
+    expect(await take(throttle, 'call-2', true)).toEqual({ none: 'budget' });
+    expect(await booked()).toMatchObject({ charged: '1', extra: '1' });
+  });
+
+  it('counts a call once, however often it is settled', async () => {
+    const throttle = throttleOf();
+    const slot = await slotOf(throttle, 'call-1');
+    for (let i = 0; i < 3; i++) await throttle.settle(slot, paid);
+    await throttle.settle({ ...slot, call: 'never taken' }, paid);
+    expect(await booked()).toMatchObject({ charged: '1', unknown: '0', extra: '0' });
+  });
+
+  it('counts charged answers in a row that are no pictures', async () => {
+    const throttle = throttleOf({ limit: 100 });
+    const inARow: number[] = [];
+    for (const [i, unusable] of [true, true, undefined, true, false, true].entries()) {
+      inARow.push(await throttle.settle(await slotOf(throttle, `call-${i}`), { ...paid, unusable }));
+    }
+    expect(inARow).toEqual([1, 2, 2, 3, 0, 1]);
+  });
+});
+
+describe("a run's state", () => {
+  it.each(['paused', 'cancelled'] as const)('%s: no row of it gets a slot', async (state) => {
+    await redis.hset(keys.ledger(run), 'state', state);
+    expect(await take(throttleOf(), 'call-1')).toEqual({ none: state });
+    expect(await ledger.state(run)).toEqual({ state });
+  });
+
+  it('stops for its first reason, and goes on when it is opened again', async () => {
+    await ledger.stop(run, 8, 'the cap is reached');
+    await ledger.stop(run, 13, 'too many failed');
+    const stop = { code: 8, reason: 'the cap is reached' };
+    expect(await ledger.state(run)).toEqual({ state: 'stopped', stop });
+    expect(await take(throttleOf(), 'call-1')).toEqual({ none: 'stopped' });
+    await ledger.open(run, empty);
+    expect(await ledger.state(run)).toEqual({ state: 'running' });
+    await slotOf(throttleOf(), 'call-1');
+    await ledger.remove(run);
+    expect(await ledger.state(run)).toBeUndefined();
+    expect(await redis.keys(`*${run}*`)).not.toContain(keys.open(run));
+  });
+
+  it('is noticed by a row that waits', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 60_000 });
+    await slotOf(throttle, 'call-1');
+    const waiting = take(throttle, 'call-2');
+    await sleep(50);
+    await redis.hset(keys.ledger(run), 'state', 'paused');
+    expect(await waiting).toEqual({ none: 'paused' });
+  });
+
+  it('survives when the books are made again', async () => {
+    await redis.hset(keys.ledger(run), 'state', 'cancelled', 'server', 'another');
+    await ledger.mend(run, { ...empty, charged: 3 });
+    expect(await booked()).toMatchObject({ state: 'cancelled', charged: '3' });
+  });
+});
+
+describe('a parked account', () => {
+  it('gets no call, and the run learns why once nothing is in flight', async () => {
+    const throttle = throttleOf({ windowMs: 5000 });
+    const slot = await slotOf(throttle, 'call-1');
+    await throttle.park('a', 'unauthorized', 1);
+    expect(await waits(throttle, 'call-2')).toBe(true);
+    await throttle.settle(slot, free);
+    expect(await take(throttle, 'call-2')).toEqual({ none: 'parked', reasons: 'unauthorized' });
+  });
+
+  it('leaves the work to the others', async () => {
+    const throttle = throttleOf({ accounts: ['a', 'b', 'c'] });
+    await throttle.park('a', 'no_credit', 1);
+    await throttle.park('b', 'unauthorized', 1);
+    for (let i = 0; i < 3; i++) expect((await slotOf(throttle, `call-${i}`)).account).toBe('c');
+    await throttle.park('c', 'forbidden', 1);
+    for (let i = 0; i < 3; i++) await throttle.settle({ run, call: `call-${i}`, account: 'c' }, free);
+    expect(await take(throttle, 'call-9')).toEqual({
+      none: 'parked',
+      reasons: 'no_credit, unauthorized, forbidden',
+    });
+  });
+
+  it('is tried with one call when somebody asks for it, and is free once that is answered', async () => {
+    const throttle = throttleOf({ windowMs: 5000 });
+    await throttle.park('a', 'no_credit', 1);
+    await throttle.probe();
+    const probe = await slotOf(throttle, 'call-1');
+    expect(await waits(throttle, 'call-2')).toBe(true);
+    await throttle.settle(probe, free);
+    expect(await take(throttle, 'call-2')).toMatchObject({ none: 'parked' });
+    await throttle.probe();
+    await throttle.settle(await slotOf(throttle, 'call-2'), paid);
+    for (let i = 3; i < 5; i++) await slotOf(throttle, `call-${i}`);
+    expect(await state('parked')).toBeNull();
+  });
+
+  it('is tried again by itself after ten windows', async () => {
+    const throttle = throttleOf({ windowMs: 50 });
+    await throttle.park('a', 'no_credit', 1);
+    expect(await take(throttle, 'call-1')).toMatchObject({ none: 'parked' });
+    await sleep(520);
+    await slotOf(throttle, 'call-1');
+  });
+
+  it('is one whose firewall refused three times in a row', async () => {
+    const throttle = throttleOf({ limit: 100 });
+    const refuse = async (): Promise<string | null> => {
+      await throttle.park('a', 'firewall', 3);
+      return state('parked');
+    };
+    expect([await refuse(), await refuse()]).toEqual([null, null]);
+    await throttle.settle(await slotOf(throttle, 'call-1'), paid);
+    expect([await refuse(), await refuse(), await refuse()]).toEqual([null, null, 'firewall']);
+  });
+});
+
+describe('a refusal', () => {
+  it('pauses the account for all, as long as the server asks', async () => {
+    const throttle = throttleOf({ windowMs: 600 });
+    const slot = await slotOf(throttle, 'call-1');
+    const refused = performance.now();
+    await throttle.refused(slot, 350);
+    await slotOf(throttleOf({ windowMs: 600, redis: connection() }), 'call-2');
+    expect(performance.now() - refused).toBeGreaterThan(345);
+  });
+
+  it('pauses it for a sixth of the window where the server says nothing', async () => {
+    const throttle = throttleOf({ windowMs: 600 });
+    const slot = await slotOf(throttle, 'call-1');
+    const before = await redisNow();
+    await throttle.refused(slot, undefined);
+    const from = Number(await state('paused')) - 100;
+    expect(from).toBeGreaterThanOrEqual(before);
+    expect(from).toBeLessThanOrEqual(await redisNow());
+    await slotOf(throttle, 'call-2');
+    expect(await redisNow()).toBeGreaterThanOrEqual(from + 100);
+  });
+
+  it('while the account pauses makes the pause longer, never shorter, and changes nothing else', async () => {
+    const throttle = throttleOf({ limit: 30, windowMs: 60_000 });
+    const slot = await slotOf(throttle, 'call-1');
+    await throttle.refused(slot, 5000);
+    const [paused, cap] = [Number(await state('paused')), await state('cap')];
+    await throttle.refused(slot, 2000);
+    expect(Number(await state('paused'))).toBe(paused);
+    for (let i = 0; i < 5; i++) await throttle.refused(slot, 9000);
+    expect(Number(await state('paused'))).toBeGreaterThan(paused + 3900);
+    expect(await state('cap')).toBe(cap);
+  });
+
+  it('with a full log widens the guard: doubled a pause, to a twentieth of the window', async () => {
+    const throttle = throttleOf({ limit: 2, windowMs: 1200 });
+    const slot = await slotOf(throttle, 'call-1');
+    await slotOf(throttle, 'call-2');
+    const guards: (string | null)[] = [];
+    for (let i = 0; i < 4; i++) {
+      await throttle.refused(slot, 1);
+      guards.push(await state('guard'));
+      await sleep(3);
+      await throttle.stamp(slot);
+    }
+    expect(guards).toEqual(['20', '40', '60', '60']);
+    expect(await state('cap')).toBeNull();
+    const day = 86_400_000;
+    await redis.hset(keys.state('a'), 'guard_at', Date.now() - day - 1000);
+    await sleep(3);
+    await throttle.refused(slot, 1);
+    expect(await state('guard')).toBe('60');
+    await redis.hset(keys.state('a'), 'guard_at', Date.now() - 3 * day);
+    await sleep(3);
+    await throttle.refused(slot, 1);
+    expect(await state('guard')).toBe('20');
+  });
+
+  it('without one lowers the cap, which is kept and comes back by one a window', async () => {
+    const throttle = throttleOf({ limit: 30, windowMs: 300 });
+    const slot = await slotOf(throttle, 'call-0');
+    const caps: (string | null)[] = [];
+    for (let i = 0; i < 7; i++) {
+      await throttle.refused(slot, 1);
+      caps.push(await state('cap'));
+      await sleep(3);
+    }
+    expect(caps).toEqual(['25', '20', '15', '10', '5', '3', '3']);
+    await sleep(320);
+    const given: number[] = [];
+    for (let i = 1; i <= 9; i++) {
+      const slot = await slotOf(throttle, `call-${i}`);
+      given.push(Number(await redis.zscore(keys.log('a'), slot.call)));
+    }
+    // Four in the first window after the pause.
+    expect(given[4]! - given[0]!).toBeGreaterThan(300);
+    expect(await state('cap')).toBe('5');
+  });
+
+  it('that goes on for fifteen windows parks the account', async () => {
+    const throttle = throttleOf({ windowMs: 40 });
+    const slot = await slotOf(throttle, 'call-1');
+    await throttle.refused(slot, 1);
+    await sleep(620);
+    await throttle.refused(slot, 1);
+    expect(await state('parked')).toBe('rate_limited');
+    await throttle.settle(slot, paid);
+    await throttle.refused(slot, 1);
+    expect(await state('parked')).toBeNull();
+  });
+
+  it('of yesterday does not park the account today', async () => {
+    const throttle = throttleOf({ windowMs: 40 });
+    const slot = await slotOf(throttle, 'call-1');
+    await throttle.refused(slot, 1);
+    await sleep(620);
+    await throttle.probe();
+    await throttle.refused(slot, 1);
+    expect(await state('parked')).toBeNull();
+  });
+
+  it('of a clock that was set back is forgotten', async () => {
+    await redis.hset(keys.state('a'), 'paused', Date.now() + 86_400_000);
+    await slotOf(throttleOf(), 'call-1');
+    expect(await state('paused')).toBeNull();
+  });
+});
+
+describe('a Redis that lost writes', () => {
+  it('that was emptied gets its books from the records before it gives a slot', async () => {
+    await ledger.open(run, { ...empty, cap: 3 });
+    const mend = vi.fn((run: string) =>
+      ledger.mend(run, {
+        ...empty,
+        cap: 3,
+        charged: 1,
+        unknown: 1,
+        open: [{ call: 'call-0', account: 'a', extra: false }],
+      }),
+    );
+    const throttle = throttleOf({ mend });
+    await slotOf(throttle, 'call-1');
+    await redis.flushall();
+    expect(await take(throttle, 'call-2')).toMatchObject({ none: 'yield' });
+    await throttle.settle({ run, call: 'call-0', account: 'a' }, paid);
+    expect(await take(throttle, 'call-2')).toEqual({ none: 'cap' });
+    expect(mend).toHaveBeenCalledOnce();
+  });
+
+  it('keeps the limit from the calls that the records know', async () => {
+    const throttle = throttleOf({
+      windowMs: 1000,
+      mend: (run) =>
+        createLedger(redis, keys, 1000).mend(run, {
+          ...empty,
+          recent: Array.from({ length: 5 }, (_, i) => ({ call: `sent-${i}`, account: 'a', at: Date.now() })),
+        }),
+    });
+    await redis.flushall();
+    const asked = performance.now();
+    await slotOf(throttle, 'call-1');
+    expect(performance.now() - asked).toBeGreaterThan(1000);
+  });
+
+  it('is mended by a call that ends, which counts once', async () => {
+    const slot = await slotOf(throttleOf(), 'call-1');
+    const open = [{ call: 'call-1', account: 'a', extra: true }];
+    const throttle = throttleOf({ mend: (run) => ledger.mend(run, { ...empty, charged: 4, open }) });
+    await redis.flushall();
+    for (let i = 0; i < 2; i++) await throttle.settle(slot, { ...paid, charged: 'unknown' });
+    expect(await booked()).toMatchObject({ charged: '4', unknown: '1', extra: '1' });
+  });
+
+  it('was mended by somebody else: his books stand', async () => {
+    await ledger.mend(run, { ...empty, charged: 9 });
+    expect(await booked()).toMatchObject({ charged: '0' });
+  });
+
+  it('that was restarted empty is asked again, and makes no slot of before good for sending', async () => {
+    await ledger.open(run, { ...empty, cap: 2 });
+    const mend = vi.fn((run: string) => ledger.mend(run, { ...empty, cap: 2, charged: 2 }));
+    const throttle = throttleOf({ mend, windowMs: 60_000 });
+    const slot = await slotOf(throttle, 'call-1');
+    await server.restart();
+    expect(await take(throttle, 'call-2')).toEqual({ none: 'cap' });
+    expect(mend).toHaveBeenCalledOnce();
+    expect(throttle.isFresh(slot)).toBe(false);
+  });
+
+  it('that comes back with its data but lost the connection makes slots stale too', async () => {
+    const throttle = throttleOf({ windowMs: 60_000 });
+    const slot = await slotOf(throttle, 'call-1');
+    const closed = new Promise((resolve) => redis.once('close', resolve));
+    await connection().call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    await closed;
+    expect(throttle.isFresh(slot)).toBe(false);
+    const again = await slotOf(throttle, 'call-1');
+    expect(again.fresh).toBe(false);
+    expect(throttle.isFresh(again)).toBe(true);
+  });
+});
