@@ -42,6 +42,8 @@ export interface Config {
   /** Prefix of all Redis keys. */
   namespace: string;
   stateDir: string;
+  /** The folders of programs. */
+  searchPath: string;
   /** The user's folder for sockets, if the system has one. */
   runtimeDir: string | undefined;
   /** Calls an account in `rateWindowMs`. */
@@ -78,6 +80,7 @@ export function readConfig(env: Env = process.env): Config {
     redisUrl: readRedisUrl(env),
     namespace: readNamespace(env),
     stateDir: env['RESHOOT_STATE_DIR'] || defaultStateDir(env),
+    searchPath: env['PATH'] ?? '',
     runtimeDir: env['XDG_RUNTIME_DIR'] || undefined,
     rateLimit: readCount(env, 'RESHOOT_RATE_LIMIT', 30),
     rateWindowMs: readDuration(env, 'RESHOOT_RATE_WINDOW', '60s'),

@@ -243,7 +243,7 @@ const noKey =
 
 /** The shared Redis where the environment names one, else the user's own. */
 async function openRedis(config: Config, log: Log): Promise<Pick<Embedded, 'redis' | 'leave'>> {
-  if (config.redisUrl === undefined) return openEmbedded(config.stateDir, config.runtimeDir, log);
+  if (config.redisUrl === undefined) return openEmbedded(config, log);
   const redis = await connect(config.redisUrl, log);
   return {
     redis,

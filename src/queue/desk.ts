@@ -161,8 +161,9 @@ export function createDesk(redis: Redis, namespace: string): Desk {
     },
     async clear() {
       const keep = key('account', '');
+      const kept = new Set([key('workers'), key('limit')]);
       for await (const found of redis.scanStream({ match: `${globEscaped(key())}*`, count: 1000 })) {
-        const names = (found as string[]).filter((name) => !name.startsWith(keep) && name !== key('workers'));
+        const names = (found as string[]).filter((name) => !name.startsWith(keep) && !kept.has(name));
         if (names.length > 0) await redis.del(...names);
       }
     },

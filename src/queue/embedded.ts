@@ -24,6 +24,15 @@ const byeMs = 2000;
 /** No socket, or one whose server is dead. */
 const nobodyThere = new Set(['ENOENT', 'ECONNREFUSED']);
 
+/** Where the user's own Redis lives and is looked for. */
+export interface Places {
+  stateDir: string;
+  /** Where a socket goes whose path in the state folder would be too long. */
+  runtimeDir: string | undefined;
+  /** The folders of programs, as in PATH. */
+  searchPath: string;
+}
+
 export interface Embedded {
   redis: Redis;
   /** The socket's path, for further connections. */
@@ -36,20 +45,16 @@ export interface Embedded {
  * The user's own Redis: adopts the one that runs on the state folder's socket, else starts it, detached so that
  * Ctrl-C in a terminal doesn't reach it. Looking and starting, and leaving and stopping, happen under one lock file:
  * redis-server itself would take over a living server's socket and its append-only file.
- * @param runtimeDir where a socket goes whose path in the state folder would be too long
  * @throws UsageError when there is no redis-server
  * @throws SurroundingsError when it doesn't start
  */
-export async function openEmbedded(
-  stateDir: string,
-  runtimeDir: string | undefined,
-  log: Log,
-): Promise<Embedded> {
+export async function openEmbedded(places: Places, log: Log): Promise<Embedded> {
+  const { stateDir, runtimeDir, searchPath } = places;
   const folder = join(stateDir, 'redis');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const address = await socketPath(folder, runtimeDir);
   const redis = await locked(folder, async () => {
-    if (!(await isListening(address))) await start(folder, address);
+    if (!(await isListening(address))) await start(folder, address, searchPath);
     return connect(address, log);
   });
   return {
@@ -89,7 +94,7 @@ function isListening(address: string): Promise<boolean> {
   });
 }
 
-async function start(folder: string, address: string): Promise<void> {
+async function start(folder: string, address: string, searchPath: string): Promise<void> {
   const options = [
     ['--port', '0'],
     ['--unixsocket', address],
@@ -100,17 +105,17 @@ async function start(folder: string, address: string): Promise<void> {
     ['--save', ''],
     ['--maxmemory-policy', 'noeviction'],
   ].flat();
-  await spawnFirst(['redis-server', 'valkey-server'], options);
+  await spawnFirst(['redis-server', 'valkey-server'], options, searchPath);
   for (const until = performance.now() + startMs; performance.now() < until; await sleep(10)) {
     if (await isListening(address)) return;
   }
   throw new SurroundingsError(`redis-server was started in ${folder} but does not answer on ${address}`);
 }
 
-async function spawnFirst(programs: string[], options: string[]): Promise<void> {
+async function spawnFirst(programs: string[], options: string[], searchPath: string): Promise<void> {
   for (const program of programs) {
-    // An orphan that held our stderr would keep a pipe open for ever.
-    const server = spawn(program, options, { detached: true, stdio: 'ignore' });
+    // An orphan that held our stderr would keep a pipe open for ever; one with our environment would keep the key.
+    const server = spawn(program, options, { detached: true, stdio: 'ignore', env: { PATH: searchPath } });
     const missing = await new Promise<boolean>((resolve) => {
       server.once('spawn', () => resolve(false));
       server.once('error', () => resolve(true));

@@ -182,7 +182,7 @@ describe('the living', () => {
 });
 
 describe('clear', () => {
-  it("forgets jobs, runs and leases, but no account's log, no living process and nothing of others", async () => {
+  it("forgets jobs, runs and leases, but no account's log, no limit, no living process and nothing of others", async () => {
     const others = ['reshoot2', 'reshoot:x', 'resh*', '[reshoot]'];
     for (const namespace of ['reshoot', ...others]) {
       const desk = createDesk(redis, namespace);
@@ -213,7 +213,7 @@ describe('clear', () => {
     await desk.clear();
     await queue.close();
     const keys = throttleKeys('reshoot', 'https://api.example');
-    const kept = [keys.log('a'), keys.state('a'), '{reshoot}:workers'];
+    const kept = [keys.log('a'), keys.state('a'), '{reshoot}:limit', '{reshoot}:workers'];
     expect((await redis.keys('*')).toSorted()).toEqual([...before, ...kept].toSorted());
     expect(before).toHaveLength(others.length * 9 + 1);
   });

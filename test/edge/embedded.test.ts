@@ -78,7 +78,7 @@ async function userOf(env: Record<string, string> = {}) {
 
 /** Opens it in this process. */
 async function opened(stateDir = state, runtimeDir?: string): Promise<Embedded> {
-  const embedded = await openEmbedded(stateDir, runtimeDir, log);
+  const embedded = await openEmbedded({ stateDir, runtimeDir, searchPath: process.env['PATH'] ?? '' }, log);
   addresses.add(embedded.address);
   return embedded;
 }
