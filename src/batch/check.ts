@@ -3,12 +3,12 @@ import { UsageError } from '../errors.ts';
 import { readManifest, type Manifest } from '../manifest/read.ts';
 import type { ManifestOptions } from '../manifest/options.ts';
 import type { Finding, Row } from '../model.ts';
-import type { Call } from '../records/call.ts';
+import { callId, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import { judge, type RowRules } from '../records/state.ts';
-import { outputFolder } from '../storage/open.ts';
+import { lookAtStorage, outputFolder } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
-import { outputName } from './keep.ts';
+import { outputName, spooledCalls } from './keep.ts';
 import type { Output } from './output.ts';
 
 export interface CheckOptions {
@@ -67,7 +67,8 @@ export async function checkManifest(
   const findings = [...manifest.findings];
   if (target !== undefined) refuseInputFolder(rows, outputFolder(target));
   const stories = output ? await storiesOf(output) : new Map<string, Call[]>();
-  if (output) findings.push(...(await findForeign(file, rows, output.storage, stories)));
+  const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
+  if (storage) findings.push(...(await findForeign(file, rows, storage, stories)));
   const due = rows.filter((row) => row.invalid === undefined && isDue(row, stories.get(row.id), options));
   return {
     manifest,
@@ -148,10 +149,15 @@ async function findForeign(
   storage: Storage,
   stories: Map<string, Call[]>,
 ): Promise<Finding[]> {
-  const pictures = [...stories.values()].flat().flatMap((call) => call.closed?.picture ?? []);
+  const calls = [...stories.values()].flat();
+  const spooled = await spooledCalls(storage);
+  const picturesOf = (some: Call[]) => some.flatMap((call) => call.closed?.picture ?? []);
   const ours = {
-    names: new Set(pictures.map(({ output }) => output)),
-    contents: new Set(pictures.map(({ sha256 }) => sha256)),
+    // What is still in the spool may never have come to its name.
+    names: new Set(
+      picturesOf(calls.filter((call) => !spooled.has(callId(call)))).map(({ output }) => output),
+    ),
+    contents: new Set(picturesOf(calls).map(({ sha256 }) => sha256)),
   };
   const folders = new Map<string, Promise<Map<string, string>>>();
   const standing = (folder: string): Promise<Map<string, string>> => {

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { codes, EditError, exitCodes } from '../errors.ts';
+import { codes, EditError, exitCodes, SurroundingsError, toError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Row } from '../model.ts';
 import { isSame, self, type Owner } from '../owner.ts';
@@ -40,6 +40,8 @@ export type Editor = (job: RowJob, output: Output, state: JobState) => Promise<J
 
 /** A run that loses this many starts of a row to dying processes gives the row up. */
 const mostLosses = 10;
+/** Unexpected errors over a row after which it is given up. */
+const mostFaults = 5;
 /** A row in another process's hands is looked at again this much later. */
 const elsewhereMs = 1000;
 
@@ -64,6 +66,7 @@ interface Work {
 export function createEditor(options: EditorOptions): Editor {
   const { origin, caller, throttle, ledger, desk, inputs, random, log } = options;
   const step = (name: Step): void => options.onStep?.(name);
+  const faults = new Map<string, number>();
 
   const edit: Editor = async (job, output, state) => {
     const run = await output.runs.read(job.run);
@@ -324,9 +327,18 @@ export function createEditor(options: EditorOptions): Editor {
       // Aborted while it waited: nothing of it is in flight, so anybody may take it.
       if (state.signal.aborted && !(error instanceof EditError)) return { is: 'handed back', afterMs: 0 };
       if (error instanceof EditError && error.code === 'output_taken') return giveUp(job, output, error);
-      throw error;
+      if (isSurroundings(error) || !isFinal(job)) throw error;
+      return giveUp(job, output, new EditError('bug', toError(error).message, { cause: error }));
     }
   };
+
+  /** Counts a row's unexpected errors in this process: one that never goes away must not keep the run from ending. */
+  function isFinal({ run, place }: RowJob): boolean {
+    const id = `${run}.${place.row}`;
+    const times = (faults.get(id) ?? 0) + 1;
+    faults.set(id, times);
+    return times >= mostFaults;
+  }
 
   async function giveUp(job: RowJob, output: Output, error: EditError): Promise<JobResult> {
     const { row } = job.place;
@@ -344,6 +356,11 @@ export function createEditor(options: EditorOptions): Editor {
 }
 
 const lostMessage = `worker_lost: the row was started ${mostLosses} times by processes that died over it`;
+
+/** Disk or Redis: no row's fault. */
+function isSurroundings(error: unknown): boolean {
+  return error instanceof SurroundingsError || (error instanceof Error && error.name === 'ReplyError');
+}
 
 /** What a run's options say about its rows. */
 export function rulesOf(run: Run): RowRules {

@@ -10,7 +10,7 @@ import type { Place } from '../records/runs.ts';
 import { judge, type RowRules } from '../records/state.ts';
 import type { Ledger } from '../throttle/ledger.ts';
 import { rulesOf } from './edit.ts';
-import { outputName } from './keep.ts';
+import { outputName, spooledCalls } from './keep.ts';
 import type { Output } from './output.ts';
 
 export interface FeederOptions {
@@ -79,8 +79,7 @@ export function createFeeder(options: FeederOptions): Feeder {
     const plan = [];
     for await (const line of output.runs.plan(run.run)) plan.push(line);
     const rules = rulesOf(await output.runs.read(run.run));
-    const spool = await output.storage.list('.reshoot/spool');
-    const spooled = new Set(spool.map((name) => name.replace(/\.\w+$/, '')));
+    const spooled = await spooledCalls(output.storage);
     const feeding = { run, output, plan, cursor: 0, rules, stories: await storiesOf(output), spooled };
     feedings.set(run.run, feeding);
     return feeding;

@@ -2,9 +2,10 @@ import { writeReport } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
 import type { Summary } from '../report/summary.ts';
-import type { Call } from '../records/call.ts';
+import { callId, type Call } from '../records/call.ts';
 import type { Stop } from '../records/runs.ts';
 import { rulesOf } from './edit.ts';
+import { spooledCalls } from './keep.ts';
 import { outcomeOf, toReportCall } from './outcome.ts';
 import type { Output } from './output.ts';
 
@@ -58,12 +59,14 @@ async function* reportRows(output: Output, id: string, stop: Stop | undefined): 
   const stories = new Map<string, Call[]>();
   for await (const { id, calls } of output.calls.stories()) stories.set(id, calls);
   const rules = rulesOf(run);
+  const spooled = await spooledCalls(output.storage);
   for await (const { row } of output.runs.plan(id)) {
     const note = notes.get(row.row);
     const paidBy = note?.paid_by;
     const payer = paidBy && stories.get(paidBy.id)?.find(({ n }) => n === paidBy.n);
     const calls = stories.get(row.id) ?? [];
-    yield outcomeOf({ row, calls, note, payer, rules, origin: run.origin, stop });
+    const homeless = calls.some((call) => spooled.has(callId(call)));
+    yield outcomeOf({ row, calls, note, payer, homeless, rules, origin: run.origin, stop });
   }
 }
 

@@ -21,6 +21,12 @@ export function spoolFiles(storage: Storage, call: Pick<Call, 'id' | 'n'>): Spoo
   return { part: `${base}.part`, bin: `${base}.bin` };
 }
 
+/** The calls whose answers are still in the spool, by `callId`: not yet at their names, or not yet settled. */
+export async function spooledCalls(storage: Storage): Promise<Set<string>> {
+  const names = await storage.list('.reshoot/spool');
+  return new Set(names.map((name) => name.replace(/\.\w+$/, '')));
+}
+
 /** A row's name with the extension that the picture's content asks for. */
 export function outputName(row: Pick<Row, 'output'>, ext: string): string {
   return row.output.replaceAll('{ext}', ext);
@@ -30,7 +36,7 @@ export function outputName(row: Pick<Row, 'output'>, ext: string): string {
  * Puts a call's picture at the row's name, from the spool or from where it lies already. Our own picture that stands
  * in the way is moved to `.reshoot/replaced/`; nothing paid for is deleted.
  * @returns false when the picture is gone from everywhere: somebody deleted it
- * @throws EditError output_taken when a file that isn't ours stands there
+ * @throws EditError output_taken when a file that isn't ours stands there, or a link leads elsewhere
  */
 export async function place(
   storage: Storage,
@@ -41,8 +47,16 @@ export async function place(
 ): Promise<boolean> {
   const name = outputName(row, picture.ext);
   const { bin } = spoolFiles(storage, call);
+  if (await storage.leadsOut(name)) {
+    throw new EditError(
+      'output_taken',
+      `${name} leads out of the output through a link: remove the link, then run again`,
+    );
+  }
   if (name === picture.output && (await storage.stat(name)) && !(await exists(bin))) return true;
-  await makeRoom(storage, name, picture.sha256, row, story);
+  // What stands at its name can't be this call's own: its picture isn't there yet.
+  const others = story.filter((other) => other !== call);
+  await makeRoom(storage, name, picture.sha256, row, others);
   for (const from of [picture.output, replacedName(picture.output, picture.sha256)]) {
     if (await storage.copy(from, name, picture.sha256)) return true;
   }

@@ -17,6 +17,8 @@ export interface Evidence {
   note: Note | undefined;
   /** The call that paid for its picture, where that is another row's. */
   payer: Call | undefined;
+  /** A picture of it is still in the spool: paid for, but not at its name. */
+  homeless: boolean;
   rules: RowRules;
   origin: string;
   stop: Stop | undefined;
@@ -31,8 +33,9 @@ export function outcomeOf(evidence: Evidence): ReportRow {
 type Conclusion = Omit<ReportRow, 'row' | 'calls'>;
 
 function concluded(evidence: Evidence): Conclusion {
-  const { row, calls, note, payer, rules, origin } = evidence;
+  const { row, calls, note, payer, homeless, rules, origin } = evidence;
   if (row.invalid !== undefined) return { status: 'invalid', errorMessage: row.invalid };
+  if (homeless && note?.status === 'failed') return withNote(note, calls);
   const own = calls.filter((call) => call.run === rules.run);
   const brought = own.findLast((call) => call.closed?.picture);
   if (brought) return withPicture('succeeded', row, brought);

@@ -112,6 +112,8 @@ async function begin(
   await desk.remove(run.run);
   await output.runs.write(run);
   await ledger.open(run.run, await booksOf(output, run, options.windowMs));
+  // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
+  await desk.lease(runLease(run.run));
   await desk.register(onDesk(run, output));
 }
 

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline/promises';
+import { printable } from '../cells.ts';
 import { exitCodes } from '../errors.ts';
 import type { Io } from './io.ts';
 
@@ -21,11 +22,19 @@ export function processIo(): Io {
   process.stdout.on('error', () => undefined);
   const talks = process.stdin.isTTY && process.stderr.isTTY;
   return {
-    out: (text) => void process.stdout.write(text),
-    err: (text) => void process.stderr.write(text),
+    out: (text) => void process.stdout.write(safe(text)),
+    err: (text) => void process.stderr.write(safe(text)),
     stop: stop.signal,
     ask: talks ? (question) => ask(question, stop.signal) : undefined,
   };
+}
+
+/** Whatever a manifest, an option or the API says, no control character but line ends reaches the terminal; JSON stays JSON. */
+function safe(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => printable(line, Infinity))
+    .join('\n');
 }
 
 async function ask(question: string, signal: AbortSignal): Promise<string> {

@@ -32,12 +32,15 @@ const noLinks = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK', '
 /**
  * A folder as storage: temporary file in the target's folder, fsync, rename (or link, where nothing may be replaced),
  * fsync of the folder.
+ * @param make false: the folder exists, and nothing is made in it by opening it
  * @throws SurroundingsError when the folder can't be made or entered
  */
-export async function openFolder(path: string): Promise<Storage> {
+export async function openFolder(path: string, make = true): Promise<Storage> {
   const root = await guarded('output folder', async () => {
-    await mkdir(path, { recursive: true });
-    await mkdir(join(path, own, 'spool'), { recursive: true, mode: 0o700 });
+    if (make) {
+      await mkdir(path, { recursive: true });
+      await mkdir(join(path, own, 'spool'), { recursive: true, mode: 0o700 });
+    }
     return realpath(path);
   });
   const at = (name: string): string => join(root, ...segments(name));

@@ -22,3 +22,9 @@ export async function findStorage(output: string): Promise<Storage | undefined> 
   const folder = outputFolder(output);
   return existsSync(join(folder, '.reshoot')) ? openFolder(folder) : undefined;
 }
+
+/** Looks at a folder that exists, whether or not a run was planned into it, and makes nothing there. */
+export async function lookAtStorage(output: string): Promise<Storage | undefined> {
+  const folder = outputFolder(output);
+  return existsSync(folder) ? openFolder(folder, false) : undefined;
+}

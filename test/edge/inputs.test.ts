@@ -1,0 +1,257 @@
+import {
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { afterEach, describe, expect, it } from 'vitest';
+import { startRedis } from '../fixtures/redis.ts';
+import { createRig, picture, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
+
+let rig: Rig;
+const open = async (options: RigOptions = {}): Promise<void> => {
+  rig = await createRig(options);
+};
+afterEach(() => rig.close());
+
+const small = ['-o', 'out', '--size', '64x64'];
+const prompts = (count: number): string[] => Array.from({ length: count }, (_, i) => `scene ${i + 1}`);
+const statuses = async (): Promise<string[]> => (await rig.results()).map(({ status }) => status);
+
+async function table(name: string, rows: string[][]): Promise<string> {
+  const lines = rows.map((cells) => cells.map((cell) => `"${cell.replaceAll('"', '""')}"`).join(','));
+  await writeFile(join(rig.dir, name), `${lines.join('\n')}\n`);
+  return join(rig.dir, name);
+}
+
+/** Names of all files below a folder. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+}
+
+describe('before anything is sent', () => {
+  it('all that is wrong with rows, names and folders is found, and nothing happens', async () => {
+    await open();
+    const file = await table('m.csv', [
+      ['id', 'image', 'prompt', 'size', 'output'],
+      ['good', 'pictures/p.png', 'one', '', ''],
+      ['gone', 'pictures/gone.png', 'two', '', ''],
+      ['big', 'pictures/p.png', 'three', '9K', ''],
+      ['good', 'pictures/p.png', 'four', '', ''],
+      ['up', 'pictures/p.png', 'five', '', '../up.jpg'],
+    ]);
+    const names = await table('names.csv', [
+      ['id', 'image', 'prompt', 'output'],
+      ['linked', 'pictures/p.png', 'one', 'link/a.jpg'],
+      ['Taken', 'pictures/p.png', 'two', ''],
+      ['free', 'pictures/p.png', 'three', ''],
+    ]);
+    await mkdir(rig.out);
+    await mkdir(join(rig.dir, 'elsewhere'));
+    await symlink(join(rig.dir, 'elsewhere'), join(rig.out, 'link'));
+    await writeFile(join(rig.out, 'taken.PNG'), "the user's own");
+    const inputs = await table('inputs.csv', [
+      ['id', 'image', 'prompt'],
+      ['p', 'pictures/p.png', 'one'],
+    ]);
+    const [rows, output, mixed] = await Promise.all([
+      rig.run(['run', file, ...small]),
+      rig.run(['run', names, ...small, '--skip-invalid']),
+      rig.run(['run', inputs, '-o', 'pictures']),
+    ]);
+    expect([rows.code, output.code, mixed.code]).toEqual([2, 2, 2]);
+    for (const line of [3, 4, 5, 6]) expect(rows.stderr).toContain(`m.csv:${line}:`);
+    expect(output.stderr).toContain('leads out of the output folder');
+    expect(output.stderr).toContain('taken.PNG');
+    expect(mixed.stderr).toContain('name another output folder');
+    expect(rig.simulator.calls).toHaveLength(0);
+    expect(await readdir(join(rig.dir, 'elsewhere'))).toEqual([]);
+
+    expect((await rig.run(['run', file, ...small, '--skip-invalid'])).code).toBe(0);
+    expect(await statuses()).toEqual(['succeeded', 'invalid', 'invalid', 'invalid', 'invalid']);
+    expect(rig.simulator.calls).toHaveLength(1);
+    expect(await readFile(join(rig.out, 'taken.PNG'), 'utf8')).toBe("the user's own");
+  });
+});
+
+describe('while a run is on', () => {
+  it("a file or link put at an output's name is left alone, and the paid picture is kept until there is room", async () => {
+    await open({ latency: { min: 1500, max: 1500 } });
+    const file = await rig.manifest(['one', 'two'], { output: ['', 'sub/r2.jpg'] });
+    const elsewhere = join(rig.dir, 'elsewhere');
+    await mkdir(elsewhere);
+    const run = rig.start(['run', file, ...small]);
+    await until(() => rig.simulator.inFlight === 2);
+    const taken = join(rig.out, 'r1.jpg');
+    await writeFile(taken, "the user's own");
+    await symlink(elsewhere, join(rig.out, 'sub'));
+    expect((await run.ended).code).toBe(6);
+    for (const row of await rig.results()) {
+      expect(row).toMatchObject({ status: 'failed', error_code: 'output_taken', charged: 'yes', credits: 1 });
+    }
+    expect(await readFile(taken, 'utf8')).toBe("the user's own");
+    expect(await readdir(elsewhere)).toEqual([]);
+    expect(await readdir(join(rig.out, '.reshoot', 'spool'))).toHaveLength(2);
+
+    const refused = await rig.run(['run', file, ...small]);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringMatching(/r1\.jpg.*through a link/s) });
+    expect(await readFile(taken, 'utf8')).toBe("the user's own");
+
+    await rm(taken);
+    await rm(join(rig.out, 'sub'));
+    expect((await rig.run(['run', file, ...small])).code).toBe(0);
+    expect(await statuses()).toEqual(['skipped', 'skipped']);
+    expect((await stat(taken)).size).toBeGreaterThan(100);
+    expect(await readdir(join(rig.out, '.reshoot', 'spool'))).toEqual([]);
+    expect(rig.simulator.calls).toHaveLength(2);
+  });
+
+  it('a reference picture that vanishes fails its row alone', async () => {
+    await open({ limit: 20 });
+    const last = join(rig.dir, 'pictures', 'last.png');
+    await copyFile(join(rig.dir, 'pictures', 'p.png'), last);
+    // More rows than are read ahead of two windows.
+    const rows = prompts(39).map((prompt, i) => [`r${i + 1}`, 'pictures/p.png', prompt]);
+    const file = await table('m.csv', [['id', 'image', 'prompt'], ...rows, ['last', last, 'the last']]);
+    const run = rig.start(['run', file, ...small]);
+    await until(() => rig.simulator.calls.length > 0);
+    await rm(last);
+    expect((await run.ended).code).toBe(6);
+    const results = await rig.results();
+    expect(results.at(-1)).toMatchObject({ status: 'failed', error_code: 'input_missing', attempts: 0 });
+    expect((await rig.summary()).rows).toMatchObject({ succeeded: 39, failed: 1 });
+  });
+});
+
+it('a fault of the program over a row fails it in the end, and the run ends', async () => {
+  await open();
+  const file = await rig.manifest(['one']);
+  // No storage writes through a link that leads out, and nothing foresees one here.
+  await mkdir(join(rig.out, '.reshoot'), { recursive: true });
+  await symlink(rig.dir, join(rig.out, '.reshoot', 'done'));
+  expect((await rig.run(['run', file, ...small])).code).toBe(6);
+  expect(await rig.results()).toMatchObject([{ status: 'failed', error_code: 'bug', charged: 'no' }]);
+  expect(rig.simulator.calls).toHaveLength(0);
+});
+
+it('what is done goes by content: only a changed prompt and a deleted picture are paid for again', async () => {
+  await open();
+  const first = await rig.manifest(['one', 'two', 'three']);
+  expect((await rig.run(['run', first, ...small])).code).toBe(0);
+  const old = await readFile(join(rig.out, 'r1.jpg'));
+
+  const changed = await rig.manifest(['one, but better', 'two', 'three']);
+  await rm(join(rig.out, 'r2.jpg'));
+  expect((await rig.run(['run', changed, ...small])).code).toBe(0);
+  expect(await statuses()).toEqual(['succeeded', 'succeeded', 'skipped']);
+  expect(rig.simulator.calls.slice(3).map(({ row }) => row)).toEqual(
+    expect.arrayContaining(['one, but better', 'two']),
+  );
+  const [replaced] = await filesIn(join(rig.out, '.reshoot', 'replaced'));
+  expect(await readFile(replaced ?? '')).toEqual(old);
+  expect(await readFile(join(rig.out, 'r1.jpg'))).not.toEqual(old);
+
+  await mkdir(join(rig.dir, 'moved'));
+  const moved = join(rig.dir, 'moved', 'm.csv');
+  const text = await readFile(changed, 'utf8');
+  await writeFile(moved, text.replaceAll('"r', '"renamed-'));
+  await rename(join(rig.dir, 'pictures'), join(rig.dir, 'photos'));
+  await symlink('photos', join(rig.dir, 'pictures'));
+  await utimes(join(rig.dir, 'photos', 'p.png'), new Date(), new Date());
+  const again = ['run', moved, ...small, '--image-root', rig.dir, '--name', 'web/{id}.{ext}'];
+  expect((await rig.run(again)).code).toBe(0);
+  expect(await statuses()).toEqual(['skipped', 'skipped', 'skipped']);
+  expect(rig.simulator.calls).toHaveLength(5);
+  for (const n of [1, 2, 3]) {
+    const was = await readFile(join(rig.out, `r${n}.jpg`));
+    expect(await readFile(join(rig.out, 'web', `renamed-${n}.jpg`))).toEqual(was);
+  }
+});
+
+describe('what is nobody else’s business', () => {
+  const key = 'sk_live_canary-7f/+=%&"\\key';
+  const forms = [key, encodeURIComponent(key), JSON.stringify(key).slice(1, -1)].concat(
+    [key, `Bearer ${key}`].flatMap((text) => ['base64', 'base64url', 'hex'].map((as) => encoded(text, as))),
+  );
+  const hostile = '\u001B[2J\u001B]0;owned\u0007 \u009B31m \u202Eevil\u2066 鞋';
+
+  it('a key is in no file, output, Redis or command line, and nothing raw reaches a terminal', async () => {
+    const redis = await startRedis();
+    await open({ redisUrl: redis.url, latency: { min: 800, max: 800 } });
+    const data = `data:image/png;base64,${(await picture()).toString('base64')}`;
+    const file = await table('m.csv', [
+      ['id', 'image', 'prompt', 'note'],
+      ['plain', 'pictures/p.png', `scene ${hostile}`, hostile],
+      ['inline \u202E', data, 'scene 2 [sim:503]', ''],
+      ['echoed', 'pictures/p.png', `[sim:${hostile}]`, ''],
+    ]);
+    try {
+      const run = rig.start(['run', file, ...small, '-v'], {}, { SPIDERHUBS_API_KEY: key });
+      await until(() => rig.simulator.inFlight > 0);
+      const during = (await dump(redis.url)) + (await readFile(`/proc/${run.pid}/cmdline`, 'latin1'));
+      const { code, stdout, stderr } = await run.ended;
+      expect(code).toBe(6);
+      expect(await statuses()).toEqual(['succeeded', 'succeeded', 'failed']);
+      expect(rig.simulator.calls.every(({ account }) => account === 'canary')).toBe(true);
+      const files = await Promise.all((await filesIn(rig.out)).map((name) => readFile(name, 'latin1')));
+      const everything = [during, await dump(redis.url), stdout, stderr, ...files].join('\n');
+      expect(forms.filter((form) => everything.includes(form))).toEqual([]);
+      const texts = (await filesIn(rig.out)).filter((name) => /\.(jsonl?|csv)$/.test(name));
+      const told = await Promise.all(texts.map((name) => readFile(name, 'utf8')));
+      expect([stdout, stderr, during, ...told].join('\n')).not.toMatch(/[A-Za-z0-9+/]{400,}/);
+      expect(stdout + stderr).not.toMatch(unprintable);
+      expect(stderr).toContain('call failed');
+    } finally {
+      await redis.close();
+    }
+  });
+
+  it('hostile cells are found fault with in plain characters, as text and as JSON', async () => {
+    await open();
+    const file = await table('m.csv', [
+      ['id', 'image', 'prompt', `note ${hostile}`],
+      [`one ${hostile}`, `${hostile}.png`, `{{${hostile}}}`, ''],
+      ['two', 'pictures/p.png', 'fine', ''],
+    ]);
+    const ends = await Promise.all([
+      rig.run(['run', file, ...small]),
+      rig.run(['check', file, '--json']),
+      rig.run(['check', file, '--size', hostile]),
+      rig.run([hostile]),
+    ]);
+    for (const { code, stdout, stderr } of ends) {
+      expect(code).toBe(2);
+      expect(stdout + stderr).not.toMatch(unprintable);
+    }
+  });
+});
+
+const encoded = (text: string, as: string): string =>
+  Buffer.from(text)
+    .toString(as as BufferEncoding)
+    .replace(/=+$/, '');
+
+/** Controls but line ends and tabs, and the marks that turn or hide text. */
+// oxlint-disable-next-line no-control-regex
+const unprintable = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u061C\u200E\u200F\u2028-\u202E\u2066-\u2069]/;
+
+/** Every key and value of a Redis. */
+async function dump(url: string): Promise<string> {
+  const redis = new Redis(url);
+  try {
+    const names = await redis.keys('*');
+    const values = await Promise.all(names.map((name) => redis.dumpBuffer(name)));
+    return [...names, ...values.map((value) => value?.toString('latin1') ?? '')].join('\n');
+  } finally {
+    redis.disconnect();
+  }
+}

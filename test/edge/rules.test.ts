@@ -1,0 +1,234 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { startSimulator } from '../../src/simulator/server.ts';
+import { createRig, until, type Result, type Rig, type RigOptions } from '../fixtures/rig.ts';
+
+let rig: Rig;
+const open = async (options: RigOptions = {}): Promise<void> => {
+  rig = await createRig(options);
+};
+afterEach(() => rig.close());
+
+const small = ['-o', 'out', '--size', '64x64'];
+const prompts = (count: number, marker = ''): string[] =>
+  Array.from({ length: count }, (_, i) => `scene ${i + 1} ${marker}`);
+const routes = (row: Result | undefined): number[] | undefined => row?.calls.map((call) => call.route);
+const outcomes = (row: Result): Set<string> => new Set(row.calls.map((call) => call.outcome));
+const charged = (): number => rig.simulator.calls.filter((call) => call.charged).length;
+
+/** Calls that the simulator saw since, as `account outcome`. */
+const seenSince = (count: number): string[] =>
+  rig.simulator.calls.slice(count).map((call) => `${call.account} ${call.outcome}`);
+
+describe('attempts', () => {
+  const accounts = { SPIDERHUBS_API_KEY: '', SPIDERHUBS_API_KEYS: 'a=sk_live_a,b=sk_live_b' };
+
+  it('take turns with the routes, wait longer each time, and end', async () => {
+    await open();
+    const file = await rig.manifest(
+      [
+        'from one [sim:503-envelope*]',
+        'from two [sim:503-envelope*]',
+        'refused [sim:policy*]',
+        'refused by one [sim:policy*@1]',
+      ],
+      { route: ['', '2', '', ''] },
+    );
+    expect((await rig.run(['run', file, ...small], {}, accounts)).code).toBe(5);
+    const [one, two, refused, half] = await rig.results();
+    expect(one).toMatchObject({ status: 'failed', error_code: 'server_error', attempts: 4, charged: 'no' });
+    expect(routes(one)).toEqual([1, 2, 1, 2]);
+    expect(routes(two)).toEqual([2, 1, 2, 1]);
+    expect(refused).toMatchObject({ status: 'failed', error_code: 'content_refused', charged: 'no' });
+    expect(routes(refused)).toEqual([1, 2]);
+    expect(half).toMatchObject({ status: 'succeeded', attempts: 2, charged: 'yes' });
+    expect(new Set(rig.simulator.calls.map((call) => call.account))).toEqual(new Set(['a', 'b']));
+
+    const times = rig.simulator.calls.filter((call) => call.row?.startsWith('from one')).map(({ at }) => at);
+    const waits = times.slice(1).map((at, i) => at - times[i]!);
+    for (const [i, least] of [800, 1600, 3200].entries()) expect(waits[i]).toBeGreaterThanOrEqual(least);
+
+    const before = rig.simulator.calls.length;
+    const twice = ['run', file, ...small, '--ids', 'r1,r2,r3', '--max-attempts', '2'];
+    expect((await rig.run(twice, {}, accounts)).code).toBe(5);
+    expect(rig.simulator.calls).toHaveLength(before + 4);
+    const results = await rig.results();
+    expect(routes(results[1])).toEqual([2, 1, 2, 1, 2, 1]);
+    expect(results[2]).toMatchObject({ status: 'failed', error_code: 'content_refused', attempts: 2 });
+  });
+
+  it('are not spent on a 429, whoever used up the limit', async () => {
+    await open();
+    const file = await rig.manifest(['stubborn [sim:429,429,429,429,429]', ...prompts(4)]);
+    const run = rig.start(['run', file, ...small, '--max-attempts', '1']);
+    // Somebody else works for this account.
+    await until(async () => {
+      await fetch(`${rig.simulator.url}/openapi/v1/image/gpt-image-2/i2i`, {
+        method: 'POST',
+        headers: { authorization: 'Bearer sk_live_test' },
+      });
+      return rig.simulator.calls.some((call) => call.process !== '' && call.outcome === 'rate_limited');
+    });
+    expect((await run.ended).code).toBe(0);
+    const results = await rig.results();
+    expect(results.every((row) => row.status === 'succeeded' && row.attempts === 1)).toBe(true);
+    expect(new Set(results.flatMap((row) => routes(row)))).toEqual(new Set([1]));
+    expect(results[0]?.calls.length).toBeGreaterThanOrEqual(6);
+    expect(outcomes(results[0]!)).toEqual(new Set(['throttled', 'succeeded']));
+    expect(charged()).toBe(5);
+  });
+
+  it('are not spent on calls that were never sent', async () => {
+    await open();
+    const file = await rig.manifest(prompts(2));
+    await rig.simulator.close();
+    const run = rig.start(['run', file, ...small, '--max-attempts', '1']);
+    const isRefused = async (): Promise<boolean> => {
+      const names = await readdir(join(rig.out, '.reshoot', 'calls'), { recursive: true }).catch(() => []);
+      return names.some((name) => name.endsWith('/2.json'));
+    };
+    await until(isRefused);
+    const again = await startSimulator({ port: Number(new URL(rig.simulator.url).port) });
+    try {
+      expect((await run.ended).code).toBe(0);
+      expect(again.calls).toHaveLength(2);
+    } finally {
+      await again.close();
+    }
+    for (const row of await rig.results()) {
+      expect(row).toMatchObject({ status: 'succeeded', attempts: 1, charged: 'yes', credits: 1 });
+      expect(row.calls[0]).toMatchObject({
+        outcome: 'not_sent',
+        charged: 'no',
+        error_code: 'connect_refused',
+      });
+      expect(new Set(routes(row))).toEqual(new Set([1]));
+    }
+    expect((await rig.summary()).calls).toBe(2);
+  });
+});
+
+describe('money', () => {
+  it('the retry budget ends a run whose calls may all have been paid', async () => {
+    await open({ limit: 15 });
+    const file = await rig.manifest(prompts(40, '[sim:502*]'));
+    const { code, stderr } = await rig.run([
+      'run',
+      file,
+      ...small,
+      '--retry-budget',
+      '0%',
+      '--concurrency',
+      '4',
+    ]);
+    expect(code).toBe(8);
+    expect(stderr).toContain('retry budget of 10');
+    const { rows, credits } = await rig.summary();
+    const called = new Set(rig.simulator.calls.map((call) => call.row)).size;
+    expect(rig.simulator.calls).toHaveLength(called + 10);
+    expect(credits).toEqual({ charged: 0, unknown: called + 10 });
+    expect(rows).toMatchObject({ failed: called, not_attempted: 40 - called });
+    expect(rows['not_attempted']).toBeGreaterThan(0);
+    expect(await rig.results()).toHaveLength(40);
+  });
+
+  it('the cap is never exceeded, and the next run goes on', async () => {
+    await open();
+    const file = await rig.manifest([
+      'doubtful [sim:502]',
+      'useless [sim:empty]',
+      'reset [sim:reset]',
+      ...prompts(9),
+    ]);
+    expect((await rig.run(['run', file, ...small, '--max-credits', '5'])).code).toBe(8);
+    const first = await rig.summary();
+    expect(first.credits.charged + first.credits.unknown).toBe(5);
+    expect(charged()).toBeLessThanOrEqual(5);
+    expect(first.rows['not_attempted']).toBeGreaterThanOrEqual(7);
+    expect((await rig.run(['run', file, ...small])).code).toBe(0);
+    const rows = await rig.results();
+    expect(rows.every(({ status }) => status === 'succeeded' || status === 'skipped')).toBe(true);
+    const paid = rows.reduce((sum, row) => sum + row.credits, 0);
+    const unknown = rows.reduce((sum, row) => sum + row.credits_unknown, 0);
+    expect(charged()).toBeGreaterThanOrEqual(paid);
+    expect(charged()).toBeLessThanOrEqual(paid + unknown);
+    expect(paid).toBe(13);
+  });
+
+  it('a row whose charge is unknown is held until somebody says otherwise', async () => {
+    await open();
+    const file = await rig.manifest(['fine', 'doubtful [sim:502]']);
+    expect((await rig.run(['run', file, ...small, '--on-unknown', 'hold'])).code).toBe(12);
+    expect(await rig.results()).toMatchObject([
+      { status: 'succeeded' },
+      { status: 'held', charged: 'unknown' },
+    ]);
+    const plain = await rig.run(['run', file, ...small]);
+    expect(plain.code).toBe(12);
+    expect(plain.stdout).toContain('--on-unknown retry');
+    expect(await rig.results()).toMatchObject([{ status: 'skipped' }, { status: 'held' }]);
+    expect(rig.simulator.calls).toHaveLength(2);
+    expect((await rig.run(['run', file, ...small, '--on-unknown', 'retry'])).code).toBe(0);
+    const [, row] = await rig.results();
+    expect(row).toMatchObject({ status: 'succeeded', credits: 1, credits_unknown: 1, charged: 'unknown' });
+    expect(rig.simulator.calls).toHaveLength(3);
+  });
+});
+
+describe('stop rules', () => {
+  it('--halt stops a run that mostly fails', async () => {
+    await open({ limit: 10 });
+    const file = await rig.manifest(prompts(40, '[sim:400*]'));
+    const { code, stderr } = await rig.run(['run', file, ...small, '--halt', 'fail=50%']);
+    expect(code).toBe(13);
+    expect(stderr).toContain('--halt');
+    const { rows } = await rig.summary();
+    expect(rows['failed']).toBeGreaterThanOrEqual(20);
+    expect(rows['not_attempted']).toBeGreaterThan(0);
+    expect(rows['failed']! + rows['not_attempted']!).toBe(40);
+  });
+
+  it('five useless answers in a row stop it, and what was paid for is kept', async () => {
+    await open();
+    const file = await rig.manifest(prompts(8, '[sim:not-image*]'));
+    expect((await rig.run(['run', file, ...small])).code).toBe(13);
+    const useless = rig.simulator.calls.length;
+    expect(useless).toBeGreaterThanOrEqual(5);
+    expect(useless).toBeLessThanOrEqual(8);
+    expect(await readdir(join(rig.out, '.reshoot', 'rejected'))).toHaveLength(useless);
+    expect((await rig.summary()).credits).toEqual({ charged: useless, unknown: 0 });
+  });
+});
+
+describe('an account', () => {
+  it('whose key is refused is parked and ends the run; the next one, with the right key, does all', async () => {
+    await open();
+    const file = await rig.manifest(prompts(6));
+    const bad = { SPIDERHUBS_API_KEY: 'sk_test_bad' };
+    expect((await rig.run(['run', file, ...small], {}, bad)).code).toBe(7);
+    const results = await rig.results();
+    expect(new Set(results.map(({ status }) => status))).toEqual(new Set(['not_attempted']));
+    expect(results.every(({ charged, attempts }) => charged === 'no' && attempts === 0)).toBe(true);
+    expect((await rig.run(['run', file, ...small])).code).toBe(0);
+    expect(charged()).toBe(6);
+  });
+
+  it('without credits is parked and tried once by each run, while another account goes on', async () => {
+    await open({ credits: 3 });
+    const file = await rig.manifest(prompts(6));
+    const first = await rig.run(['run', file, ...small]);
+    expect(first.code).toBe(7);
+    expect(first.stderr).toContain('no_credit');
+    expect((await rig.summary()).rows).toMatchObject({ succeeded: 3, not_attempted: 3 });
+    const before = rig.simulator.calls.length;
+    expect((await rig.run(['run', file, ...small])).code).toBe(7);
+    expect(seenSince(before)).toEqual(['test no_credit']);
+    const both = { SPIDERHUBS_API_KEY: '', SPIDERHUBS_API_KEYS: 'default=sk_live_test,other=sk_live_other' };
+    expect((await rig.run(['run', file, ...small], {}, both)).code).toBe(0);
+    const last = seenSince(before + 1);
+    expect(last.filter((call) => call === 'other succeeded')).toHaveLength(3);
+    expect(last.filter((call) => call === 'test no_credit').length).toBeLessThanOrEqual(1);
+    expect(charged()).toBe(6);
+  });
+});
