@@ -69,6 +69,7 @@ export async function checkManifest(
   const stories = output ? await storiesOf(output) : new Map<string, Call[]>();
   const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
   if (storage) findings.push(...(await findForeign(file, rows, storage, stories)));
+  if (storage && !output) findings.push(...(await findForeignReport(target ?? '', storage)));
   const due = rows.filter((row) => row.invalid === undefined && isDue(row, stories.get(row.id), options));
   return {
     manifest,
@@ -186,6 +187,14 @@ async function findForeign(
     }
   }
   return findings;
+}
+
+/** A first run into a folder must not replace files that happen to be called as its report's. */
+async function findForeignReport(target: string, storage: Storage): Promise<Finding[]> {
+  const [first] = await storage.list('report');
+  if (first === undefined) return [];
+  const problem = `reshoot writes its report to report/, and something else stands there already: report/${first}`;
+  return [{ file: target, problem, remedy: 'move it away, or name another output folder' }];
 }
 
 /** A folder's files by their folded names. */

@@ -166,7 +166,12 @@ export async function openWorkshop(
     if (!output || health.fault) return { is: 'handed back', afterMs: 1000 };
     if (job.kind === 'finish') {
       const known = await ledger.state(job.run);
-      await finishRun(output, job.run, known?.stop);
+      await finishRun(output, job.run, known?.stop).catch((error: unknown) => {
+        // Trying again would not mend it, and a run without its report never ends.
+        throw new SurroundingsError(`the report of run ${job.run} can't be made: ${toError(error).message}`, {
+          cause: error,
+        });
+      });
       await desk.remove(job.run);
       await ledger.remove(job.run);
       return { is: 'done' };

@@ -59,6 +59,8 @@ describe('before anything is sent', () => {
     await mkdir(join(rig.dir, 'elsewhere'));
     await symlink(join(rig.dir, 'elsewhere'), join(rig.out, 'link'));
     await writeFile(join(rig.out, 'taken.PNG'), "the user's own");
+    await mkdir(join(rig.out, 'report'));
+    await writeFile(join(rig.out, 'report', 'summary.json'), "the user's own");
     const inputs = await table('inputs.csv', [
       ['id', 'image', 'prompt'],
       ['p', 'pictures/p.png', 'one'],
@@ -72,10 +74,12 @@ describe('before anything is sent', () => {
     for (const line of [3, 4, 5, 6]) expect(rows.stderr).toContain(`m.csv:${line}:`);
     expect(output.stderr).toContain('leads out of the output folder');
     expect(output.stderr).toContain('taken.PNG');
+    expect(output.stderr).toContain('something else stands there already: report/summary.json');
     expect(mixed.stderr).toContain('name another output folder');
     expect(rig.simulator.calls).toHaveLength(0);
     expect(await readdir(join(rig.dir, 'elsewhere'))).toEqual([]);
 
+    await rm(join(rig.out, 'report'), { recursive: true });
     expect((await rig.run(['run', file, ...small, '--skip-invalid'])).code).toBe(0);
     expect(await statuses()).toEqual(['succeeded', 'invalid', 'invalid', 'invalid', 'invalid']);
     expect(rig.simulator.calls).toHaveLength(1);

@@ -77,7 +77,7 @@ it('two runs at once of one plan are one, and another plan is refused meanwhile'
   await until(() => rig.simulator.inFlight > 0);
   const plan = await rig.run(['run', file, '-o', 'out', '--size', '128x128']);
   expect(plan.code).toBe(2);
-  expect(plan.stderr).toMatch(/reshoot wait r\S+\b.*reshoot cancel r/s);
+  expect(plan.stderr).toMatch(/\bwait r\S+.*\bcancel r/s);
   const ends = await Promise.all(both.map(({ ended }) => ended));
   expect(ends.map(({ code }) => code)).toEqual([0, 0]);
   expect(ends.filter(({ stderr }) => stderr.includes('is already on'))).toHaveLength(1);
