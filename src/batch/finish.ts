@@ -11,13 +11,13 @@ import type { Output } from './output.ts';
 
 /**
  * Ends a run: writes the report from plan and records, the index for the next start, and last the run's end.
- * Doing it again, in whole or after a crash, gives the same.
+ * After a crash it is done again; once it is done, never.
  */
-export async function finishRun(output: Output, run: string, stop: Stop | undefined): Promise<Summary> {
+export async function finishRun(output: Output, run: string, stop: Stop | undefined): Promise<void> {
+  if (await output.runs.end(run)) return;
   const summary = await reportOn(output, run, stop, new Date().toISOString());
   await output.calls.reindex();
   await output.runs.writeEnd(run, { stop, summary: { ...summary } });
-  return summary;
 }
 
 /** Makes the report of the latest run again, finished or not. Undefined: there is no run in this output. */

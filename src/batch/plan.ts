@@ -97,8 +97,7 @@ async function unfinished(output: Output): Promise<Run | undefined> {
 
 /** Somebody living works on the run or watches over it. */
 async function isOn(desk: Desk, run: string): Promise<boolean> {
-  const known = (await desk.runs()).some((other) => other.run === run);
-  if (!known) return false;
+  if (!(await desk.has(run))) return false;
   return Boolean((await desk.holder(runLease(run))) ?? (await desk.holder(`feed:${run}`)));
 }
 

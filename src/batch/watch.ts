@@ -56,8 +56,7 @@ async function keepOn({ workshop, output, planned, stop }: Watch): Promise<void>
     const code = stop.reason === 'SIGINT' ? exitCodes.sigint : exitCodes.sigterm;
     await ledger.stop(run.run, code, `stopped by ${String(stop.reason)}`);
   }
-  const known = (await desk.runs()).some((other) => other.run === run.run);
-  if (known || (await output.runs.end(run.run))) return;
+  if ((await desk.has(run.run)) || (await output.runs.end(run.run))) return;
   await desk.register(run);
 }
 

@@ -10,7 +10,7 @@ import { createDesk, type Desk, type DeskRun } from '../queue/desk.ts';
 import { openEmbedded, type Embedded } from '../queue/embedded.ts';
 import type { Job } from '../queue/job.ts';
 import { createQueue, type JobQueue } from '../queue/queue.ts';
-import { startQueueWorker, type JobResult, type JobState } from '../queue/worker.ts';
+import { startQueueWorker, type JobResult, type JobState, type QueueWorker } from '../queue/worker.ts';
 import { throttleKeys } from '../throttle/keys.ts';
 import { createLedger, type Ledger } from '../throttle/ledger.ts';
 import { concurrency } from '../throttle/policy.ts';
@@ -52,6 +52,8 @@ export interface Workshop {
   throttle: Throttle;
   queue: JobQueue;
   health: Health;
+  /** Begins to work: not before this process has said what it wants done, lest it works on what that replaces. */
+  start(): void;
   /** Jobs this process has in hand. */
   busy(): number;
   /** Makes no further call for other runs than this one. */
@@ -66,7 +68,7 @@ const beatMs = 5000;
 const rowsAhead = 12;
 
 /**
- * Opens Redis, agrees on the limit and starts working on whatever run there is.
+ * Opens Redis, agrees on the limit, and gets ready to work on whatever run there is.
  * @param calls in flight at most; undefined: as many as use the limit
  * @throws UsageError without a key, or when living processes use another limit
  * @throws SurroundingsError when Redis does not answer
@@ -161,54 +163,51 @@ export async function openWorkshop(
     log,
   });
 
+  const finish = async (run: string, output: Output): Promise<JobResult> => {
+    const known = await ledger.state(run);
+    await finishRun(output, run, known?.stop).catch((error: unknown) => {
+      // Trying again would not mend it, and a run without its report never ends.
+      const message = `the report of run ${run} can't be made: ${toError(error).message}`;
+      throw new SurroundingsError(message, { cause: error });
+    });
+    await desk.remove(run);
+    await ledger.remove(run);
+    return { is: 'done' };
+  };
+
   const work = async (job: Job, state: JobState): Promise<JobResult> => {
     const output = await outputs.find(job);
     if (!output || health.fault) return { is: 'handed back', afterMs: 1000 };
-    if (job.kind === 'finish') {
-      const known = await ledger.state(job.run);
-      await finishRun(output, job.run, known?.stop).catch((error: unknown) => {
-        // Trying again would not mend it, and a run without its report never ends.
-        throw new SurroundingsError(`the report of run ${job.run} can't be made: ${toError(error).message}`, {
-          cause: error,
-        });
-      });
-      await desk.remove(job.run);
-      await ledger.remove(job.run);
-      return { is: 'done' };
-    }
+    // A run that is over, or that another plan has replaced, of which a dead process still held a job.
+    if (!(await desk.has(job.run))) return { is: 'done' };
+    if (job.kind === 'finish') return finish(job.run, output);
     if (onlyRun !== undefined && job.run !== onlyRun) return { is: 'handed back', afterMs: 1000 };
     const signal = job.run === onlyRun ? state.signal : AbortSignal.any([state.signal, leaving.signal]);
     return edit(job, output, { ...state, signal });
   };
 
-  const worker = startQueueWorker({
-    redis,
-    namespace,
-    concurrency: share(),
-    lockMs: tuning.lockMs,
-    stalledMs: tuning.stalledMs,
-    log,
-    async work(job, state) {
-      try {
-        return await work(job, state);
-      } catch (error) {
-        if (!(error instanceof SurroundingsError)) throw error;
-        health.fault ??= error;
-        log.error({ error: error.message }, 'no further call is made here');
-        return { is: 'handed back', afterMs: 1000 };
-      }
-    },
-  });
+  const workOrFault = async (job: Job, state: JobState): Promise<JobResult> => {
+    try {
+      return await work(job, state);
+    } catch (error) {
+      if (!(error instanceof SurroundingsError)) throw error;
+      health.fault ??= error;
+      log.error({ error: error.message }, 'no further call is made here');
+      return { is: 'handed back', afterMs: 1000 };
+    }
+  };
 
   const ahead = 2 * limit * config.accounts.length;
   const feeder = createFeeder({ desk, queue, ledger, ahead, findOutput: (run) => outputs.find(run), log });
-  const feeding = repeat(feedMs, () => feeder.feed(), log);
+  const { lockMs, stalledMs } = tuning;
+  let worker: QueueWorker | undefined;
+  let feeding: Repeated | undefined;
   const beating = repeat(
     beatMs,
     async () => {
       living = await desk.beat();
       health.redisAt = performance.now();
-      worker.setConcurrency(share());
+      worker?.setConcurrency(share());
     },
     log,
   );
@@ -219,15 +218,27 @@ export async function openWorkshop(
     throttle,
     queue,
     health,
-    busy: () => worker.busy(),
+    start() {
+      worker = startQueueWorker({
+        redis,
+        namespace,
+        concurrency: share(),
+        lockMs,
+        stalledMs,
+        log,
+        work: workOrFault,
+      });
+      feeding = repeat(feedMs, () => feeder.feed(), log);
+    },
+    busy: () => worker?.busy() ?? 0,
     keepTo(run) {
       onlyRun = run;
       leaving.abort(new Error('this process makes calls for its own run only'));
     },
     async close(atMostMs) {
-      await feeding.stop();
       const closed = (async () => {
-        await worker.close();
+        await feeding?.stop();
+        await worker?.close();
         await beating.stop();
         await feeder.close();
         await desk.leave();
@@ -285,8 +296,13 @@ function createOutputs(origin: string, log: Log) {
   };
 }
 
+interface Repeated {
+  /** Resolves when the round that is on is over; there is no other. */
+  stop(): Promise<void>;
+}
+
 /** Does the work again and again, each time this long after the last was done. */
-function repeat(ms: number, work: () => Promise<void>, log: Log): { stop(): Promise<void> } {
+function repeat(ms: number, work: () => Promise<void>, log: Log): Repeated {
   let stopped = false;
   let timer: NodeJS.Timeout | undefined;
   let round = Promise.resolve();

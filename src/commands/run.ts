@@ -51,6 +51,7 @@ export async function run(
     const planned = await planRun(found.manifest, output, options, workshop);
     if (!flags.quiet) io.err(`Run ${planned.run}: ${starts[planned.how]}\n`);
     await workshop.throttle.probe();
+    workshop.start();
     const end = await watchRun({
       workshop,
       output,

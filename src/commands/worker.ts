@@ -29,6 +29,7 @@ export async function worker(
   );
   const workshop = await openSooner(() => openWorkshop(config, calls, log, tuning), io.stop, log);
   if (!workshop) return signalCode(io.stop);
+  workshop.start();
   log.info('working');
   try {
     for (let idle = 0; !io.stop.aborted && !workshop.health.fault && !(flags.drain && idle > 10);) {

@@ -43,6 +43,8 @@ export interface Desk {
   agree(limit: number, windowMs: number): Promise<void>;
   register(run: DeskRun): Promise<void>;
   runs(): Promise<DeskRun[]>;
+  /** Is the run on? */
+  has(run: string): Promise<boolean>;
   /** Forgets a finished run. */
   remove(run: string): Promise<void>;
   /** Sets a row's bit; doing it again changes nothing. */
@@ -132,6 +134,7 @@ export function createDesk(redis: Redis, namespace: string): Desk {
       const values = await redis.hvals(key('runs'));
       return values.map((value) => deskRunSchema.parse(JSON.parse(value)));
     },
+    has: async (run) => (await redis.hexists(key('runs'), run)) === 1,
     async remove(run) {
       await redis.del(...['settled', 'succeeded', 'failed'].map((what) => bits(run, what)));
       await redis.hdel(key('runs'), run);

@@ -2,6 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { steps } from '../../src/batch/steps.ts';
+import { startRedis } from '../fixtures/redis.ts';
 import { createRig, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 let rig: Rig;
@@ -123,4 +124,26 @@ it('killed with calls in flight says which may be paid twice', async () => {
   const runs = new Set(results.flatMap((row) => row.calls.map((call) => call.n)));
   expect(runs).toEqual(new Set([1, 2]));
   await expectBooksToAgree();
+});
+
+it('killed, and its plan replaced: nothing of the old plan is sent any more', async () => {
+  const redis = await startRedis();
+  await open({ redisUrl: redis.url, latency: { min: 500, max: 500 } });
+  const short = { lockMs: 1000, stalledMs: 500 };
+  const old = await rig.manifest(prompts(8).map((prompt) => `old ${prompt}`));
+  const first = rig.start(['run', old, '-o', 'out', '--size', '1K', '--concurrency', '2'], short);
+  await until(() => rig.simulator.inFlight >= 2);
+  first.kill('SIGKILL');
+  await first.ended;
+  const sent = rig.simulator.calls.length;
+  const file = await rig.manifest(prompts(8).map((prompt) => `new ${prompt}`));
+  const { code } = await rig.run(['run', file, '-o', 'out', '--size', '1K'], short);
+  await redis.close();
+  expect(code).toBe(0);
+  const later = rig.simulator.calls.slice(sent).map((call) => call.row);
+  expect(later).toHaveLength(8);
+  expect(later.filter((row) => row?.startsWith('old'))).toEqual([]);
+  expect((await rig.results()).map(({ status }) => status)).toEqual(
+    Array.from({ length: 8 }, () => 'succeeded'),
+  );
 });
