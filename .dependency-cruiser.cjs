@@ -1,5 +1,5 @@
 /**
- * The layers and doors of docs/contract.md's inside: entry → use cases → concerns → settings → foundation.
+ * Layers and doors: entry → use cases → concerns → settings → foundation.
  * A concern never imports another concern; a library has one door.
  */
 const concerns = 'manifest|queue|throttle|api|image|storage|records|report|simulator';

@@ -1,7 +1,7 @@
 import { rename, rm } from 'node:fs/promises';
 import type { Answer, Client } from '../api/client.ts';
 import type { Secret } from '../config.ts';
-import { codes, EditError, exitCodes } from '../errors.ts';
+import { codes, EditError, exitCodes, SurroundingsError, toError } from '../errors.ts';
 import type { Verifier } from '../image/verify.ts';
 import type { Log } from '../log.ts';
 import type { PictureFacts, Row } from '../model.ts';
@@ -63,7 +63,9 @@ export function createCaller(options: CallerOptions): Caller {
     try {
       const answer = await send(order);
       const { part, bin } = spoolFiles(output.storage, call);
-      await rename(part, bin);
+      await rename(part, bin).catch((error: unknown) => {
+        throw new SurroundingsError(`${bin}: ${toError(error).message}`, { cause: error });
+      });
       step('spooled');
       options.onCall(answer.ms);
       closed = await closeAnswered(output, row, call, bin, answer);

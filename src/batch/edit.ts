@@ -3,11 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { codes, EditError, exitCodes, SurroundingsError, toError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Row } from '../model.ts';
-import { isSame, self, type Owner } from '../owner.ts';
+import { isSame, livesHere, self, type Owner } from '../owner.ts';
 import type { Desk, RowEnd } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
 import type { JobResult, JobState } from '../queue/worker.ts';
-import { callId, type Call } from '../records/call.ts';
+import { callId, chargeOf, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Note, Run } from '../records/runs.ts';
 import { backoffMs, judge, type Due, type RowRules, type Verdict } from '../records/state.ts';
@@ -67,6 +67,7 @@ export function createEditor(options: EditorOptions): Editor {
   const { origin, caller, throttle, ledger, desk, inputs, random, log } = options;
   const step = (name: Step): void => options.onStep?.(name);
   const faults = new Map<string, number>();
+  const inFlight = new Set<string>();
 
   const edit: Editor = async (job, output, state) => {
     const run = await output.runs.read(job.run);
@@ -100,10 +101,13 @@ export function createEditor(options: EditorOptions): Editor {
     const caughtUp: Call[] = [];
     for (const call of calls) {
       if (call.closed) {
+        // Its process may have died between the record and the books; what is booked already stays as it is.
+        if (call.run === run) await book(call);
         caughtUp.push(call);
         continue;
       }
-      if (!isSame(call.owner, self) && options.lives(call.owner)) {
+      const lives = isSame(call.owner, self) ? inFlight.has(callId(call)) : options.lives(call.owner);
+      if (lives) {
         log.info(
           { id: row.id, n: call.n, pid: call.owner.pid },
           'a living process has this call in flight: waiting for it',
@@ -111,16 +115,20 @@ export function createEditor(options: EditorOptions): Editor {
         return undefined;
       }
       const { part, bin } = spoolFiles(output.storage, call);
-      await rm(part, { force: true });
+      // Elsewhere somebody may live on unheard, and still be writing it.
+      if (livesHere(call.owner) !== undefined) await rm(part, { force: true });
       const adopted = (await exists(bin)) ? await caller.adopt(output, row, call) : call;
-      if (call.run === run) {
-        const charged = adopted.closed?.charged ?? 'unknown';
-        const slot = { run, call: callId(call), account: call.account };
-        await throttle.settle(slot, { charged, unusable: undefined, answered: false, sent: true });
-      }
+      if (call.run === run) await book(adopted);
       caughtUp.push(adopted);
     }
     return caughtUp;
+  };
+
+  /** Gives back or counts the credit that a call of another process still holds. */
+  const book = async (call: Call): Promise<void> => {
+    const slot = { run: call.run, call: callId(call), account: call.account };
+    const sent = call.closed?.error_code !== 'not_sent';
+    await throttle.settle(slot, { charged: chargeOf(call), unusable: undefined, answered: false, sent });
   };
 
   const readAndCall = async (work: Work): Promise<JobResult> => {
@@ -179,15 +187,9 @@ export function createEditor(options: EditorOptions): Editor {
       step('record opened');
       const { run, output, row, state } = work;
       const { timeout_ms: timeoutMs } = run;
-      const call = await caller.make({
-        output,
-        row,
-        call: opened,
-        slot,
-        input,
-        timeoutMs,
-        signal: state.signal,
-      });
+      inFlight.add(callId(opened));
+      const order = { output, row, call: opened, slot, input, timeoutMs, signal: state.signal };
+      const call = await caller.make(order).finally(() => inFlight.delete(callId(opened)));
       work.calls.push(call);
       step('record closed');
       const code = call.closed?.error_code;
@@ -197,8 +199,10 @@ export function createEditor(options: EditorOptions): Editor {
         const next = await judged(work, paid);
         if (next.is === 'due') return { is: 'again', afterMs: backoffMs(next.due.attempt, random()) };
       }
-      if (disposition === 'retry-same' && code !== 'not_sent') {
+      if (disposition === 'retry-same') {
         free += 1;
+        // A slot that grew too old is taken again at once; what keeps failing waits.
+        if (code === 'not_sent' && free === 1) continue;
         await sleep(backoffMs(free + 1, random()), undefined, { signal: work.state.signal });
       }
     }

@@ -126,13 +126,14 @@ export function createFeeder(options: FeederOptions): Feeder {
     if (settled >= run.rows) return queue.add([{ ...common(run), kind: 'finish' }]);
     log.info({ run: run.run, settled, rows: run.rows }, 'going round once more for rows without a job');
     feeding.stories = await storiesOf(output);
+    feeding.spooled = await spooledCalls(output.storage);
     feeding.cursor = 0;
   };
 
   /** A stopped run: takes back what waits, and when nothing is in flight any more settles the rest. */
   const wind = async (feeding: Feeding): Promise<void> => {
     const { run, plan } = feeding;
-    await queue.withdraw(run.run);
+    await queue.withdraw(run.run, false);
     if ((await queue.active(run.run)).size > 0) return;
     const isSettled = await desk.settled(run.run);
     const rest = plan.filter(({ row }) => !isSettled(row.row));

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { SurroundingsError, UsageError } from '../errors.ts';
 import type { Manifest } from '../manifest/read.ts';
 import type { Picture, Row } from '../model.ts';
+import { livesHere, type Owner } from '../owner.ts';
 import type { Desk, DeskRun } from '../queue/desk.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import { addUp } from '../records/books.ts';
@@ -107,10 +108,11 @@ async function begin(
   { desk, ledger, queue }: Desks,
   options: PlanOptions,
 ): Promise<void> {
-  await queue.withdraw(run.run);
+  await queue.withdraw(run.run, true);
   await desk.remove(run.run);
   await output.runs.write(run);
-  await ledger.open(run.run, await booksOf(output, run, options.windowMs));
+  const lives = (owner: Owner): boolean => livesHere(owner) !== false;
+  await ledger.open(run.run, await booksOf(output, run, options.windowMs, lives));
   // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
   await desk.lease(runLease(run.run));
   await desk.register(onDesk(run, output));
@@ -121,14 +123,20 @@ function onDesk({ run, rows, origin }: Run, output: Output): DeskRun {
 }
 
 async function forget(run: string, { desk, ledger, queue }: Desks): Promise<void> {
-  await queue.withdraw(run);
+  await queue.withdraw(run, true);
   await desk.remove(run);
   await ledger.remove(run);
 }
 
 /** A run's money, added up from the records. */
-export function booksOf(output: Output, run: Run, windowMs: number): Promise<Books> {
-  return addUp(run, output.calls.stories(), Date.now() - windowMs);
+export function booksOf(
+  output: Output,
+  run: Run,
+  windowMs: number,
+  lives: (owner: Owner) => boolean,
+): Promise<Books> {
+  // A call may be sent a little later than its record says.
+  return addUp(run, output.calls.stories(), Date.now() - 1.25 * windowMs, lives);
 }
 
 function identityOf({

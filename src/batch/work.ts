@@ -6,7 +6,7 @@ import { createVerifier } from '../image/verify.ts';
 import type { Log } from '../log.ts';
 import { isSame, livesHere, self, type Owner } from '../owner.ts';
 import { connect, withDeadline } from '../queue/connect.ts';
-import { createDesk, type Desk, type DeskRun } from '../queue/desk.ts';
+import { createDesk, heartbeatLifeMs, type Desk, type DeskRun } from '../queue/desk.ts';
 import { openEmbedded, type Embedded } from '../queue/embedded.ts';
 import type { Job } from '../queue/job.ts';
 import { createQueue, type JobQueue } from '../queue/queue.ts';
@@ -102,11 +102,16 @@ export async function openWorkshop(
   // Nobody else is alive on the user's own Redis: what stands on its desk was left by the dead.
   if (alone && config.redisUrl === undefined) await desk.clear();
 
+  // After a time without Redis nobody was heard of, so nobody elsewhere is known to be dead.
+  let hearingSince = performance.now();
+  const lives = (owner: Owner): boolean =>
+    livesHere(owner) ??
+    (performance.now() - hearingSince < heartbeatLifeMs || living.some((other) => isSame(other, owner)));
   const outputs = createOutputs(origin, log);
   const mend = async (run: string): Promise<void> => {
     const output = outputs.of(run);
     if (!output) throw new Error(`the books of run ${run} are lost, and its output isn't known here`);
-    await ledger.mend(run, await booksOf(output, await output.runs.read(run), windowMs));
+    await ledger.mend(run, await booksOf(output, await output.runs.read(run), windowMs, lives));
   };
   const throttle = createThrottle({
     redis,
@@ -157,13 +162,16 @@ export async function openWorkshop(
     ledger,
     desk,
     inputs: createInputReader(rowsAhead),
-    lives: (owner: Owner) => livesHere(owner) ?? living.some((other) => isSame(other, owner)),
+    lives,
     onStep: tuning.onStep,
     random: Math.random,
     log,
   });
 
   const finish = async (run: string, output: Output): Promise<JobResult> => {
+    // A job that a killed process left behind, of a run that has since been taken up again.
+    const { rows } = await output.runs.read(run);
+    if ((await desk.progress(run)).settled < rows && !(await output.runs.end(run))) return { is: 'done' };
     const known = await ledger.state(run);
     await finishRun(output, run, known?.stop).catch((error: unknown) => {
       // Trying again would not mend it, and a run without its report never ends.
@@ -206,7 +214,9 @@ export async function openWorkshop(
     beatMs,
     async () => {
       living = await desk.beat();
-      health.redisAt = performance.now();
+      const now = performance.now();
+      if (now - health.redisAt > heartbeatLifeMs / 2) hearingSince = now;
+      health.redisAt = now;
       worker?.setConcurrency(share());
     },
     log,

@@ -6,7 +6,7 @@ import { isSame, livesHere, ownerSchema, self, type Owner } from '../owner.ts';
 /** A lease lasts this long beyond its owner, unless the owner is known to be dead. */
 const leaseMs = 10_000;
 /** A process that has not been heard of for this long is taken for dead. */
-const heartbeatLifeMs = 30_000;
+export const heartbeatLifeMs = 30_000;
 
 const deskRunSchema = z.object({
   run: z.string(),

@@ -29,5 +29,8 @@ export function jobId(job: Job): string {
   return `${job.run}.${job.kind === 'row' ? job.place.row : 'finish'}`;
 }
 
+/** Is it the id of a job that ends its run? */
+export const isFinish = (id: string): boolean => id.endsWith('.finish');
+
 /** The run a job's id belongs to. */
 export const runOf = (id: string): string => id.slice(0, id.lastIndexOf('.'));

@@ -2,7 +2,7 @@ import { Queue as BullQueue, type JobType } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Log } from '../log.ts';
 import { withDeadline } from './connect.ts';
-import { jobId, runOf, type Job } from './job.ts';
+import { isFinish, jobId, runOf, type Job } from './job.ts';
 
 export const queueName = 'edit';
 export const queuePrefix = (namespace: string): string => `{${namespace}}`;
@@ -17,8 +17,8 @@ export interface JobQueue {
   active(run: string): Promise<Set<string>>;
   /** Has the run any job, in any state? */
   hasJobs(run: string): Promise<boolean>;
-  /** Takes back the run's rows that no worker has. */
-  withdraw(run: string): Promise<void>;
+  /** Takes back the run's rows that no worker has, and where asked the job that ends it. */
+  withdraw(run: string, andFinish: boolean): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -48,8 +48,9 @@ export function createQueue(redis: Redis, namespace: string, log: Log): JobQueue
     async hasJobs(run) {
       return (await ids([...untaken, 'active'])).some((id) => runOf(id) === run);
     },
-    async withdraw(run) {
-      for (const id of await ids(untaken)) if (runOf(id) === run) await queue.remove(id);
+    async withdraw(run, andFinish) {
+      const own = (await ids(untaken)).filter((id) => runOf(id) === run);
+      for (const id of own) if (andFinish || !isFinish(id)) await queue.remove(id);
     },
     close: () => withDeadline(queue.close(), 5000).catch(() => undefined),
   };

@@ -1,4 +1,5 @@
 import { callId, chargeOf, mayBePaid, type Call } from './call.ts';
+import type { Owner } from '../owner.ts';
 import type { Run } from './runs.ts';
 
 /** A run's money as its records have it; what the throttle's ledger is made from. */
@@ -16,19 +17,19 @@ export interface RunBooks {
  * Adds up a run's calls. An open call holds a credit until somebody learns what became of it.
  * @param stories all rows' calls below the output, of all runs
  * @param since epoch milliseconds: later calls, of any run, count as recent
+ * @param lives may the process that opened a call still bring it to an end? If not, its charge stays unknown
  */
 export async function addUp(
   run: Run,
   stories: AsyncIterable<{ calls: Call[] }>,
   since: number,
+  lives: (owner: Owner) => boolean,
 ): Promise<RunBooks> {
   const { max_credits: cap, retry_budget: budget } = run;
   const books: RunBooks = { cap, budget, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
   for await (const { calls } of stories) {
-    addRow(
-      books,
-      calls.filter((call) => call.run === run.run),
-    );
+    const own = calls.filter((call) => call.run === run.run);
+    addRow(books, own, lives);
     for (const call of calls) {
       const at = Date.parse(call.started_at);
       if (at >= since && call.closed?.outcome !== 'not_sent') {
@@ -39,11 +40,11 @@ export async function addUp(
   return books;
 }
 
-function addRow(books: RunBooks, calls: Call[]): void {
+function addRow(books: RunBooks, calls: Call[], lives: (owner: Owner) => boolean): void {
   let paid = 0;
   for (const call of calls) {
     const extra = paid > 0;
-    if (!call.closed) {
+    if (!call.closed && lives(call.owner)) {
       books.open.push({ call: callId(call), account: call.account, extra });
     } else if (mayBePaid(call)) {
       books[chargeOf(call) === 'yes' ? 'charged' : 'unknown'] += 1;

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import type { ExitCode } from '../errors.ts';
 import type { ThrottleKeys } from './keys.ts';
-import { rebuild } from './scripts.ts';
+import { rebuild, stop } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
 export interface Books {
@@ -60,8 +60,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
       return { state: state as RunState, ...stop };
     },
     async stop(run, code, reason) {
-      const first = await redis.hsetnx(keys.ledger(run), 'stop_code', code);
-      if (first) await redis.hset(keys.ledger(run), 'state', 'stopped', 'stop_reason', reason);
+      await redis.eval(stop, 1, keys.ledger(run), code, reason);
     },
     async remove(run) {
       await redis.del(keys.ledger(run), keys.open(run));

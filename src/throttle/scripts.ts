@@ -179,6 +179,13 @@ end
 return 1
 `;
 
+/** KEYS ledger. ARGV code, reason. The first reason stands; sent twice, it is the same. */
+export const stop = `
+if redis.call('HSETNX', KEYS[1], 'stop_code', ARGV[1]) == 1 then redis.call('HSET', KEYS[1], 'stop_reason', ARGV[2]) end
+if redis.call('HGET', KEYS[1], 'state') ~= 'cancelled' then redis.call('HSET', KEYS[1], 'state', 'stopped') end
+return 1
+`;
+
 /** KEYS state. ARGV reason, needed in a row. Parks the account, or counts towards it. */
 export const park = `${clock}
 if redis.call('HINCRBY', KEYS[1], 'firewall', 1) < tonumber(ARGV[2]) then return 0 end

@@ -299,6 +299,12 @@ describe("a run's state", () => {
     expect(await ledger.state(run)).toEqual({ state });
   });
 
+  it('stops where an earlier try at it broke off half-way', async () => {
+    await redis.hset(keys.ledger(run), 'stop_code', 8);
+    await ledger.stop(run, 8, 'the cap is reached');
+    expect(await take(throttleOf(), 'call-1')).toEqual({ none: 'stopped' });
+  });
+
   it('stops for its first reason, and goes on when it is opened again', async () => {
     await ledger.stop(run, 8, 'the cap is reached');
     await ledger.stop(run, 13, 'too many failed');

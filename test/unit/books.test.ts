@@ -26,14 +26,15 @@ async function* streamed(stories: Call[][]): AsyncGenerator<{ calls: Call[] }> {
   for (const calls of stories) yield { calls };
 }
 
-const booksOf = (stories: Call[][], since = 0) => addUp(run, streamed(stories), since);
+const booksOf = (stories: Call[][], since = 0, lives = true) =>
+  addUp(run, streamed(stories), since, () => lives);
 
 describe('addUp', () => {
   it('has the caps as the run was given them, and nothing spent at first', async () => {
     const empty = { cap: 7, budget: 10, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
     expect(await booksOf([])).toEqual(empty);
     const { max_credits: _, ...uncapped } = run;
-    expect((await addUp(uncapped, streamed([]), 0)).cap).toBeUndefined();
+    expect((await addUp(uncapped, streamed([]), 0, () => true)).cap).toBeUndefined();
   });
 
   it("counts this run's credits, and what may have been paid twice as extra", async () => {
@@ -55,6 +56,11 @@ describe('addUp', () => {
       { call: callId(chair[1]!), account: 'second', extra: true },
       { call: callId(lamp), account: 'default', extra: false },
     ]);
+  });
+
+  it('counts the open call of a dead process as unknown: nobody gives its credit back', async () => {
+    const chair = [callOf(), callOf({ n: 2, closed: endings.picture })];
+    expect(await booksOf([chair], 0, false)).toMatchObject({ charged: 1, unknown: 1, extra: 1, open: [] });
   });
 
   it("counts no other run's credits, but every run's latest calls towards the limit", async () => {
