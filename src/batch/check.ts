@@ -66,7 +66,7 @@ export async function checkManifest(
   const rows = manifest.rows.filter(({ selected }) => selected);
   const findings = [...manifest.findings];
   if (target !== undefined) refuseInputFolder(rows, outputFolder(target));
-  const stories = output ? await storiesOf(output) : new Map<string, Call[]>();
+  const stories = output ? await output.calls.storiesById() : new Map<string, Call[]>();
   const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
   if (storage) findings.push(...(await findForeign(file, rows, storage, stories)));
   if (storage && !output) findings.push(...(await findForeignReport(target ?? '', storage)));
@@ -127,12 +127,6 @@ function refuseInputFolder(rows: Row[], folder: string): void {
       }
     }
   }
-}
-
-async function storiesOf(output: Output): Promise<Map<string, Call[]>> {
-  const stories = new Map<string, Call[]>();
-  for await (const { id, calls } of output.calls.stories()) stories.set(id, calls);
-  return stories;
 }
 
 const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 'tif', 'tiff', 'bmp', 'jxl'];

@@ -80,7 +80,15 @@ export function createFeeder(options: FeederOptions): Feeder {
     for await (const line of output.runs.plan(run.run)) plan.push(line);
     const rules = rulesOf(await output.runs.read(run.run));
     const spooled = await spooledCalls(output.storage);
-    const feeding = { run, output, plan, cursor: 0, rules, stories: await storiesOf(output), spooled };
+    const feeding = {
+      run,
+      output,
+      plan,
+      cursor: 0,
+      rules,
+      stories: await output.calls.storiesById(),
+      spooled,
+    };
     feedings.set(run.run, feeding);
     return feeding;
   };
@@ -125,7 +133,7 @@ export function createFeeder(options: FeederOptions): Feeder {
     const { settled } = await desk.progress(run.run);
     if (settled >= run.rows) return queue.add([{ ...common(run), kind: 'finish' }]);
     log.info({ run: run.run, settled, rows: run.rows }, 'going round once more for rows without a job');
-    feeding.stories = await storiesOf(output);
+    feeding.stories = await output.calls.storiesById();
     feeding.spooled = await spooledCalls(output.storage);
     feeding.cursor = 0;
   };
@@ -178,12 +186,6 @@ async function endWithoutJob(
   )
     return undefined;
   return own ? 'succeeded' : 'other';
-}
-
-async function storiesOf(output: Output): Promise<Map<string, Call[]>> {
-  const stories = new Map<string, Call[]>();
-  for await (const { id, calls } of output.calls.stories()) stories.set(id, calls);
-  return stories;
 }
 
 function common({ run, output, store, origin }: DeskRun) {

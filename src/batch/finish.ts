@@ -2,7 +2,7 @@ import { writeReport } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
 import type { Summary } from '../report/summary.ts';
-import { callId, type Call } from '../records/call.ts';
+import { callId } from '../records/call.ts';
 import type { Stop } from '../records/runs.ts';
 import { rulesOf } from './edit.ts';
 import { spooledCalls } from './keep.ts';
@@ -56,8 +56,7 @@ async function reportOn(
 async function* reportRows(output: Output, id: string, stop: Stop | undefined): AsyncIterable<ReportRow> {
   const run = await output.runs.read(id);
   const notes = await output.runs.notes(id);
-  const stories = new Map<string, Call[]>();
-  for await (const { id, calls } of output.calls.stories()) stories.set(id, calls);
+  const stories = await output.calls.storiesById();
   const rules = rulesOf(run);
   const spooled = await spooledCalls(output.storage);
   for await (const { row } of output.runs.plan(id)) {

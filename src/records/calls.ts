@@ -32,6 +32,8 @@ export interface Calls {
   close(call: Call, closed: Closed): Promise<Call>;
   /** Every row that ever had a call, in no order. */
   stories(): AsyncIterable<Story>;
+  /** The same by the rows' ids. */
+  storiesById(): Promise<Map<string, Call[]>>;
   /** Rewrites the index from the records, so that the next start reads one file instead of thousands. */
   reindex(): Promise<void>;
 }
@@ -75,6 +77,11 @@ export function createCalls(files: RecordFiles): Calls {
     },
     async *stories() {
       for await (const { calls } of lines()) if (calls[0]) yield { id: calls[0].id, calls };
+    },
+    async storiesById() {
+      const stories = new Map<string, Call[]>();
+      for await (const { calls } of lines()) if (calls[0]) stories.set(calls[0].id, calls);
+      return stories;
     },
     async reindex() {
       await files.write(indexName, settledLines(lines(), Date.now() - grainMs));

@@ -32,7 +32,7 @@ export interface Due {
  * The state of a row: done, failed for good, held, or due for its next call. Reads nothing but the row's calls, so a
  * crash, another process or a lost Redis can't change the answer. An open call is taken for lost: ask only when its
  * process is dead.
- * @param paid what the row would be paid for now; undefined when that isn't known yet, then nothing counts as done
+ * @param paid what the row would be paid for today; undefined when that isn't known yet, then nothing counts as done
  */
 export function judge(route: Route, calls: Call[], paid: string | undefined, rules: RowRules): Verdict {
   const own = calls.filter((call) => call.run === rules.run);
