@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { parseDuration, type Config } from '../config.ts';
 import { UsageError } from '../errors.ts';
 import type { PlanOptions } from '../batch/plan.ts';
@@ -38,8 +37,6 @@ export interface PlanFlags {
 export function readPlanOptions(file: string, flags: PlanFlags, config: Config): PlanOptions {
   if (flags.inputMax !== undefined)
     throw new UsageError('--input-max: not yet supported; shrink the pictures before');
-  if (existsSync('reshoot.yaml'))
-    throw new UsageError('reshoot.yaml is not read yet: give its settings as options, and move it away');
   return {
     file,
     manifest: {

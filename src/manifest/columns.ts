@@ -95,7 +95,9 @@ export function indexOfColumn(header: string[], name: string): number {
 /** A column that `--map` gave to another field is free no more. */
 function takeAlias(columns: Columns, field: Field, mapped: Set<number>): void {
   const keys = columns.header.map(columnKey);
-  const found = aliases[field].map((alias) => keys.indexOf(alias)).filter((at) => at >= 0 && !mapped.has(at));
+  const found = aliases[field]
+    .flatMap((alias) => [...keys.keys()].filter((at) => keys[at] === alias))
+    .filter((at) => !mapped.has(at));
   const [first, second] = found;
   if (first === undefined) return;
   columns.of[field] = first;

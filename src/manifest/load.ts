@@ -3,49 +3,47 @@ import { extname } from 'node:path';
 import { printable, unquoteFormula } from '../cells.ts';
 import { systemCode, toError, UsageError } from '../errors.ts';
 import { knownColumns } from './columns.ts';
+import { readFolder } from './folder.ts';
+import { parseJsonLines } from './json-lines.ts';
 import type { ManifestOptions } from './options.ts';
 import { parseTable, type Table } from './table.ts';
 import { readText } from './text.ts';
 
 const megabyte = 1024 * 1024;
 const largestFile = 256 * megabyte;
-const promised = new Set(['jsonl', 'ndjson', 'json', 'yaml', 'yml', 'xlsx', 'gz']);
+const promised = new Set(['json', 'yaml', 'yml', 'xlsx', 'gz']);
 
 /**
- * The manifest's file as a table, and whether it is a failed.csv of reshoot's.
- * @throws UsageError where it can't be read, or is no CSV or TSV
+ * The manifest as a table, and whether it is a failed.csv of reshoot's.
+ * @throws UsageError where it can't be read, or is no CSV, TSV, JSON Lines or folder of pictures
  */
 export async function loadTable(
   file: string,
   options: ManifestOptions,
 ): Promise<{ table: Table; retry: boolean }> {
-  const bytes = await readTableFile(file, options.format);
-  const text = readText(bytes, printable(file), options.encoding);
-  const table = parseTable(text, knownColumns(options.map));
-  if (table.header.length === 0 && table.problems.length === 0) {
-    throw new UsageError(`${printable(file)} is empty: write a header line and a line a row`);
-  }
-  const retry = table.header.includes('error_code');
-  return { table: retry ? withoutOutcome(table) : table, retry };
-}
-
-async function readTableFile(file: string, format: string | undefined): Promise<Buffer> {
   if (file === '-')
     throw new UsageError('a manifest on standard input is not yet supported: give a .csv file');
   if (/^s3:\/\//i.test(file))
     throw new UsageError('a manifest on s3:// is not yet supported: download it first');
+  const facts = await orUsage(file, stat(file));
+  if (facts.isDirectory()) return { table: await readFolder(file), retry: false };
+  const isJson = readFormat(file, options.format) === 'jsonl';
+  if (!facts.isFile()) throw new UsageError(`${printable(file)} is no ordinary file: save it as a .csv file`);
+  if (facts.size > largestFile) throw new UsageError(tooLarge(file, facts.size));
+  const text = readText(await orUsage(file, readFile(file)), printable(file), options.encoding);
+  const table = isJson ? parseJsonLines(text, options.map) : parseTable(text, knownColumns(options.map));
+  if (table.header.length + table.problems.length + table.records.length === 0) {
+    const what = isJson ? 'a JSON object a line, one for each row' : 'a header line and a line a row';
+    throw new UsageError(`${printable(file)} is empty: write ${what}`);
+  }
+  const retry = !isJson && table.header.includes('error_code');
+  return { table: retry ? withoutOutcome(table) : table, retry };
+}
+
+async function orUsage<T>(file: string, reading: Promise<T>): Promise<T> {
   try {
-    const facts = await stat(file);
-    if (facts.isDirectory()) {
-      throw new UsageError(`${printable(file)}: a folder as manifest is not yet supported: give a .csv file`);
-    }
-    checkFormat(file, format);
-    if (!facts.isFile())
-      throw new UsageError(`${printable(file)} is no ordinary file: save it as a .csv file`);
-    if (facts.size > largestFile) throw new UsageError(tooLarge(file, facts.size));
-    return await readFile(file);
+    return await reading;
   } catch (error) {
-    if (error instanceof UsageError) throw error;
     const problem = systemCode(error) === 'ENOENT' ? 'there is no such file' : toError(error).message;
     throw new UsageError(`${printable(file)}: ${printable(problem)}: check the manifest's path and rights`);
   }
@@ -54,15 +52,18 @@ async function readTableFile(file: string, format: string | undefined): Promise<
 const tooLarge = (file: string, size: number): string =>
   `${printable(file)} has ${Math.ceil(size / megabyte)} MB, more than 256 MB: split it, or write paths instead of data: pictures`;
 
-function checkFormat(file: string, format: string | undefined): void {
+function readFormat(file: string, format: string | undefined): 'csv' | 'jsonl' {
   const name = (format ?? extname(file).slice(1)).toLowerCase();
-  if (name === 'csv' || name === 'tsv') return;
+  if (name === 'csv' || name === 'tsv') return 'csv';
+  if (name === 'jsonl' || name === 'ndjson') return 'jsonl';
   const what = format === undefined ? printable(file) : `--format ${printable(format, 40)}`;
   if (promised.has(name)) {
-    throw new UsageError(`${what}: manifests in this format are not yet supported: save it as .csv`);
+    throw new UsageError(
+      `${what}: manifests in this format are not yet supported: save it as .csv or .jsonl`,
+    );
   }
   throw new UsageError(
-    `${what}: not a known format of manifests: if it is a table in text form, add --format csv`,
+    `${what}: not a known format of manifests: if it is a table in text form, add --format csv or --format jsonl`,
   );
 }
 

@@ -83,21 +83,22 @@ function segmentFlaw(segment: string): string | undefined {
   return bytes > longestSegment ? `a part of the name is longer than ${longestSegment} bytes` : undefined;
 }
 
-const pictureExtension = /\.(jpe?g|png|webp|gif|avif|tiff?|bmp|hei[cf]|jxl)$/i;
+/** What names of pictures end with, also of those that the API doesn't take. */
+export const pictureExtension = /\.(jpe?g|png|webp|gif|avif|tiff?|bmp|hei[cf]|jxl)$/i;
 
 /** Equal for names that a disk which ignores case or Unicode form takes for one. */
-const folded = (name: string): string => name.normalize('NFC').toUpperCase().normalize('NFC');
+export const folded = (name: string): string => name.normalize('NFC').toUpperCase().normalize('NFC');
 
 /**
  * Notices names that would write one file, or a file where another name needs a folder. A name that ends with `{ext}`
  * meets every picture extension.
- * @returns a function that takes a name with its line and says which earlier line it meets, if any
+ * @returns a function that takes a name with its row and says which earlier row it meets, if any
  */
-export function createNameRegister(): (name: string, line: number) => number | undefined {
-  const taken = new Map<string, number>();
-  const withExtension = new Map<string, number>();
-  const folders = new Map<string, number>();
-  return (name, line) => {
+export function createNameRegister<Row>(): (name: string, row: Row) => Row | undefined {
+  const taken = new Map<string, Row>();
+  const withExtension = new Map<string, Row>();
+  const folders = new Map<string, Row>();
+  return (name, row) => {
     const key = folded(name);
     const open = folded(name.replace(pictureExtension, anyExtension));
     const above = foldersOf(key);
@@ -105,16 +106,16 @@ export function createNameRegister(): (name: string, line: number) => number | u
       taken.get(key) ??
       (name.endsWith(anyExtension) ? withExtension.get(key) : taken.get(open)) ??
       folders.get(key) ??
-      above.map((folder) => taken.get(folder)).find((line) => line !== undefined);
-    keepFirst(taken, key, line);
-    if (open !== key) keepFirst(withExtension, open, line);
-    for (const folder of above) keepFirst(folders, folder, line);
+      above.map((folder) => taken.get(folder)).find((row) => row !== undefined);
+    keepFirst(taken, key, row);
+    if (open !== key) keepFirst(withExtension, open, row);
+    for (const folder of above) keepFirst(folders, folder, row);
     return met;
   };
 }
 
-const keepFirst = (map: Map<string, number>, key: string, line: number): void => {
-  if (!map.has(key)) map.set(key, line);
+const keepFirst = <Row>(map: Map<string, Row>, key: string, row: Row): void => {
+  if (!map.has(key)) map.set(key, row);
 };
 
 function foldersOf(name: string): string[] {

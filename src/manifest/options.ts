@@ -13,7 +13,7 @@ export interface ManifestOptions {
   /** Where relative pictures start; the manifest's folder by default. */
   imageRoot?: string | undefined;
   encoding?: string | undefined;
-  /** `csv` or `tsv`; by the file's name where it is not given. */
+  /** `csv`, `tsv`, `jsonl` or `ndjson`; by the file's name where it is not given. */
   format?: string | undefined;
   /** Template for rows without a prompt of their own. */
   prompt?: string | undefined;

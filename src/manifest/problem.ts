@@ -9,11 +9,15 @@ export interface Flaw {
   value?: string;
 }
 
-/** A finding without the file's name, which only the reader of the whole manifest adds. */
-export type Problem = Omit<Finding, 'file'>;
+/**
+ * A finding without the manifest's name, which only the reader of the whole manifest adds; `file` is a picture's path in
+ * a folder that is the manifest.
+ */
+export type Problem = Omit<Finding, 'file'> & Partial<Pick<Finding, 'file'>>;
 
 /** Where a flaw stands; empty parts are left out of the finding. */
 export interface Place {
+  file?: string | undefined;
   line?: number | undefined;
   column?: string | undefined;
   value?: string | undefined;
@@ -23,6 +27,7 @@ export interface Place {
 export function problemAt(place: Place, flaw: Flaw): Problem {
   const value = flaw.value ?? place.value;
   return {
+    ...(place.file === undefined ? {} : { file: place.file }),
     ...(place.line === undefined ? {} : { line: place.line }),
     ...(place.column === undefined ? {} : { column: printable(place.column, 80) }),
     ...(value ? { value: printable(value, 80) } : {}),
@@ -30,6 +35,14 @@ export function problemAt(place: Place, flaw: Flaw): Problem {
     remedy: flaw.remedy,
   };
 }
+
+/** Where a record stands: on its line, or in a folder at its picture. */
+export const placeOf = ({ line, file }: { line: number; file?: string }): Place =>
+  file === undefined ? { line } : { file };
+
+/** A place as another row's message names it. */
+export const placeName = ({ file, line }: Place): string =>
+  file === undefined ? `line ${line}` : `"${printable(file, 80)}"`;
 
 /** Remarks that would repeat themselves row after row: the first place is told, the others are counted. */
 export interface Tally {

@@ -1,4 +1,4 @@
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Finding, Picture, Row } from '../model.ts';
 import { findColumns, type Columns } from './columns.ts';
 import { loadTable } from './load.ts';
@@ -7,6 +7,7 @@ import { createPictureReader } from './pictures.ts';
 import { createTally, type Flaw, type Problem } from './problem.ts';
 import { nameRows } from './row-names.ts';
 import { cell, cellProblem, draftRows, type Draft } from './rows.ts';
+import type { TableRecord } from './table.ts';
 import { unknownIds, wholeProblems } from './whole.ts';
 
 /** A manifest, read and checked whole. Sound when `findings` is empty. */
@@ -18,6 +19,8 @@ export interface Manifest {
   unskippable: boolean;
   /** Remarks that stop nothing. */
   notes: Finding[];
+  /** Where a row stands, for findings of others: its line, or its picture in a folder. */
+  placeOf(row: Row): Pick<Finding, 'file' | 'line'>;
   /** The user's own columns as they are called in the results, in order. */
   columns: string[];
   /** The table is a failed.csv of reshoot's. */
@@ -32,8 +35,8 @@ const noRows: Problem = {
 };
 
 /**
- * Reads a CSV or TSV manifest and finds all that is wrong with it.
- * @throws UsageError where the file can't be read as a table at all, or an option is wrong
+ * Reads a manifest, a file or a folder of pictures, and finds all that is wrong with it.
+ * @throws UsageError where it can't be read as a table at all, or an option is wrong
  */
 export async function readManifest(file: string, options: ManifestOptions): Promise<Manifest> {
   const defaults = checkOptions(options);
@@ -43,25 +46,35 @@ export async function readManifest(file: string, options: ManifestOptions): Prom
   const drafts = draftRows(table.records, { columns, options, defaults, retry, remarks });
   nameRows(drafts, columns, options.name);
   const whole = [...table.problems, ...columns.problems];
-  // A table that breaks off in its header lacks columns too, but the break is the cause.
-  if (table.problems.length === 0 || drafts.length > 0) {
+  // A table that breaks off before its first row lacks columns too, but the break is the cause.
+  if (table.header.length > 0 && (table.problems.length === 0 || drafts.length > 0)) {
     whole.push(...wholeProblems(table, columns, options), ...unknownIds(options.ids ?? [], drafts, columns));
     if (drafts.length === 0 && !retry) whole.push(noRows);
   }
-  const { rows, embedded } = await addPictures(drafts, columns, resolve(options.imageRoot ?? dirname(file)));
+  const root = table.folder ?? options.imageRoot ?? dirname(file);
+  const { rows, embedded } = await addPictures(drafts, columns, resolve(root));
   for (const { line, selected, pictures } of rows) {
     if (selected && pictures.length > 1) remarks.add({ line }, onlyFirst);
   }
-  const inFile = (problem: Problem): Finding => ({ file, ...problem });
+  const inFile = ({ file: picture, ...problem }: Problem): Finding => ({
+    file: picture === undefined ? file : join(file, picture),
+    ...problem,
+  });
   return {
     rows,
     findings: [...whole, ...drafts.flatMap((draft) => (draft.selected ? draft.problems : []))].map(inFile),
     unskippable: whole.length > 0,
-    notes: [...columns.notes, ...remarks.notes()].map(inFile),
+    notes: [...(table.notes ?? []), ...columns.notes, ...remarks.notes()].map(inFile),
+    placeOf: ({ row }) => placeIn(file, table.records[row - 1]),
     columns: columns.carried.map(({ name }) => name),
     retry,
     embedded,
   };
+}
+
+function placeIn(file: string, record: TableRecord | undefined): Pick<Finding, 'file' | 'line'> {
+  if (record?.file !== undefined) return { file: join(file, record.file) };
+  return { file, ...(record && { line: record.line }) };
 }
 
 const onlyFirst: Flaw = {

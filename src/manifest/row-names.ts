@@ -1,6 +1,6 @@
 import type { Columns } from './columns.ts';
 import { createNameRegister, makeName, nameFlaw, nameSlots } from './names.ts';
-import { problemAt, type Problem } from './problem.ts';
+import { placeName, placeOf, problemAt, type Place, type Problem } from './problem.ts';
 import { cell, cellProblem, slotValue, type Draft } from './rows.ts';
 import { findSlot } from './template.ts';
 
@@ -8,14 +8,14 @@ import { findSlot } from './template.ts';
 export function nameRows(drafts: Draft[], columns: Columns, template: string): void {
   const sound = drafts.filter(({ record }) => !record.flaw);
   const repeated = findRepeatedIds(sound, columns);
-  const meets = createNameRegister();
+  const meets = createNameRegister<Place>();
   const canMake = nameSlots(template).every((slot) => findSlot(columns.header, slot));
   for (const draft of sound) {
     const given = cell(draft.record, columns, 'output');
     // One mistake, one finding: rows with one id make one name, and a template with an unknown column none.
     if (!given && (repeated.has(draft) || !canMake)) continue;
     const name = given || makeName(template, (slot) => nameValue(draft, columns, slot));
-    const problem = nameFlaw(name) ?? sameFile(meets(name, draft.record.line));
+    const problem = nameFlaw(name) ?? sameFile(meets(name, placeOf(draft.record)));
     if (problem === undefined) draft.output = name;
     else draft.problems.push(nameProblem(draft, columns, { name, isGiven: given !== '', problem }));
   }
@@ -23,17 +23,17 @@ export function nameRows(drafts: Draft[], columns: Columns, template: string): v
 
 /** The later of two rows with one id is the wrong one. */
 function findRepeatedIds(drafts: Draft[], columns: Columns): Set<Draft> {
-  const lines = new Map<string, number>();
+  const places = new Map<string, Place>();
   const repeated = new Set<Draft>();
   for (const draft of drafts) {
-    const line = lines.get(draft.id);
-    if (line === undefined) {
-      lines.set(draft.id, draft.record.line);
+    const place = places.get(draft.id);
+    if (place === undefined) {
+      places.set(draft.id, placeOf(draft.record));
       continue;
     }
     repeated.add(draft);
     const flaw = {
-      problem: `line ${line} has the same id`,
+      problem: `${placeName(place)} has the same id`,
       remedy: 'give each row an id of its own, or choose another column with --map id=',
     };
     draft.problems.push(cellProblem(draft.record, columns, 'id', flaw));
@@ -47,10 +47,10 @@ function nameValue(draft: Draft, columns: Columns, name: string): string {
   return slot ? slotValue(draft, columns, slot) : '';
 }
 
-const sameFile = (line: number | undefined): string | undefined =>
-  line === undefined
+const sameFile = (place: Place | undefined): string | undefined =>
+  place === undefined
     ? undefined
-    : `line ${line} writes the same file, or one that is in the way (case and Unicode form make no difference)`;
+    : `${placeName(place)} writes the same file, or one that is in the way (case and Unicode form make no difference)`;
 
 interface WrongName {
   name: string;
@@ -65,5 +65,5 @@ function nameProblem(draft: Draft, columns: Columns, { name, isGiven, problem }:
     return cellProblem(draft.record, columns, 'output', { problem, remedy });
   }
   const remedy = 'change the cells that the output name is made of, or --name';
-  return problemAt({ line: draft.record.line, value: name }, { problem, remedy });
+  return problemAt({ ...placeOf(draft.record), value: name }, { problem, remedy });
 }

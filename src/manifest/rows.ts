@@ -3,7 +3,7 @@ import type { Ratio, Route } from '../model.ts';
 import type { Columns, Field } from './columns.ts';
 import { giveIds, idFlaw } from './ids.ts';
 import type { Defaults, ManifestOptions } from './options.ts';
-import { problemAt, type Flaw, type Problem, type Tally } from './problem.ts';
+import { placeOf, problemAt, type Flaw, type Problem, type Tally } from './problem.ts';
 import type { TableRecord } from './table.ts';
 import { fillPrompt, findSlot, type Slot } from './template.ts';
 import { allowedRatios, allowedSizes, readRatio, readRoute, readSize } from './values.ts';
@@ -60,7 +60,7 @@ export function cell(record: TableRecord, columns: Columns, field: Field): strin
 export function cellProblem(record: TableRecord, columns: Columns, field: Field, flaw: Flaw): Problem {
   const index = columns.of[field];
   const column = index === undefined ? undefined : columns.header[index];
-  return problemAt({ line: record.line, column, value: cell(record, columns, field) }, flaw);
+  return problemAt({ ...placeOf(record), column, value: cell(record, columns, field) }, flaw);
 }
 
 type Say = (field: Field, flaw: Flaw) => void;
@@ -122,7 +122,7 @@ function readPrompt(draft: Draft, reading: Reading, say: Say): void {
 /** Prompts are paid for as they are sent, so gaps and leftovers are remarked upon. */
 function promptValue(draft: Draft, { columns, remarks }: Reading, name: string): string | undefined {
   const remark = (problem: string, remedy: string): void => {
-    if (draft.selected) remarks.add({ line: draft.record.line }, { problem, remedy });
+    if (draft.selected) remarks.add(placeOf(draft.record), { problem, remedy });
   };
   const slot = findSlot(columns.header, name);
   const value = slot && slotValue(draft, columns, slot);

@@ -1,15 +1,15 @@
 import { parse, type Options } from 'csv-parse/sync';
 import { systemCode, toError, UsageError } from '../errors.ts';
+import { isOversized, longCell, mostCell, mostColumns } from './bounds.ts';
 import { type Flaw, problemAt, type Problem } from './problem.ts';
-
-const mostColumns = 1000;
-const mostCell = 1024 * 1024;
-const mostDataUri = 12 * 1024 * 1024;
 
 /** A record as it stands in the file. */
 export interface TableRecord {
-  /** The physical line on which it starts, from 1. */
+  /** The physical line on which it starts, from 1; of a folder's pictures, which have none, the how-manieth it is. */
   line: number;
+  /** The picture's path in a folder that is the manifest. */
+  file?: string;
+  /** May be fewer than the header's where the rest is empty. */
   cells: string[];
   /** Its form is broken, so that its cells can't be trusted. */
   flaw?: Problem;
@@ -24,6 +24,10 @@ export interface Table {
   records: TableRecord[];
   /** What is wrong with the table as a whole. */
   problems: Problem[];
+  /** Remarks that stop nothing. */
+  notes?: Problem[];
+  /** The folder whose pictures the records are. */
+  folder?: string;
 }
 
 interface RawRecord {
@@ -164,11 +168,6 @@ const strayQuote: Flaw = {
   remedy: 'write a quotation mark that is text twice ("") inside a quoted cell',
 };
 
-const longCell: Flaw = {
-  problem: 'the cell is longer than 1 MB (a data: picture: 12 MB)',
-  remedy: 'save the picture as a file and write its path, or shorten the text',
-};
-
 function raggedRow(cells: number, columns: number, separator: string): Flaw {
   const name = separator === '\t' ? 'tab' : `"${separator}"`;
   return {
@@ -189,10 +188,4 @@ function isQuotedWell(raw: Buffer, separator: string, options: Options): boolean
   };
   parse(raw, { ...options, cast: write });
   return written.join(separator) === raw.toString().replace(/[\r\n]+$/, '');
-}
-
-function isOversized(cell: string): boolean {
-  if (cell.length <= mostCell) return false;
-  if (!cell.trimStart().startsWith('data:')) return true;
-  return cell.split('|').some((uri) => uri.length > mostDataUri);
 }

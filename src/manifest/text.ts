@@ -3,7 +3,7 @@ import { printable } from '../cells.ts';
 import { UsageError } from '../errors.ts';
 import { fileType } from './file-type.ts';
 
-const saveAs = 'save it as "CSV UTF-8" and run again';
+const saveAs = 'save it as UTF-8 (in Excel "CSV UTF-8") and run again';
 
 /**
  * A manifest's bytes as text. Never guessed: UTF-8, UTF-16 with its byte order mark, or the encoding that was named.

@@ -9,14 +9,18 @@ import { findSlot, promptSlots } from './template.ts';
 /** What is wrong with the manifest as a whole, said once and not for every row. */
 export function wholeProblems(table: Table, columns: Columns, options: ManifestOptions): Problem[] {
   return [
-    ...missingColumns(columns, options),
+    ...missingColumns(table, columns, options),
     ...unknownSlots('--name', nameSlots(options.name), columns.header),
     ...unknownSlots('--prompt', promptSlots(options.prompt ?? ''), columns.header),
     ...namelessColumns(table),
   ];
 }
 
-function missingColumns({ header, of }: Columns, { map, prompt }: ManifestOptions): Problem[] {
+function missingColumns(
+  { folder }: Table,
+  { header, of }: Columns,
+  { map, prompt }: ManifestOptions,
+): Problem[] {
   const problems: Problem[] = [];
   const likely = (field: string): string => didYouMean(field, header) || `the columns are: ${listed(header)}`;
   if (of.image === undefined && !map['image']) {
@@ -24,11 +28,20 @@ function missingColumns({ header, of }: Columns, { map, prompt }: ManifestOption
     problems.push({ problem: 'the table has no column of pictures', remedy });
   }
   if (of.prompt === undefined && !map['prompt'] && !prompt?.trim()) {
-    const problem = 'the table has no column of prompts, and there is no --prompt';
-    problems.push({ problem, remedy: 'give --prompt "…", add a column "prompt", or use --map prompt="…"' });
+    problems.push(folder === undefined ? noPrompts : noPromptForFolder);
   }
   return problems;
 }
+
+const noPrompts: Problem = {
+  problem: 'the table has no column of prompts, and there is no --prompt',
+  remedy: 'give --prompt "…", add a column "prompt", or use --map prompt="…"',
+};
+
+const noPromptForFolder: Problem = {
+  problem: 'a folder of pictures needs a prompt, and there is no --prompt',
+  remedy: 'give --prompt "…", which is sent with every picture',
+};
 
 function unknownSlots(option: string, names: string[], header: string[]): Problem[] {
   const unknown = [...new Set(names)].filter((name) => !findSlot(header, name));

@@ -105,7 +105,7 @@ describe('names as given', () => {
 });
 
 const meetings = (...names: string[]): (number | undefined)[] => {
-  const meets = createNameRegister();
+  const meets = createNameRegister<number>();
   return names.map((name, at) => meets(name, at + 1));
 };
 
@@ -139,7 +139,7 @@ describe('names together', () => {
     );
     fc.assert(
       fc.property(names, fc.constantFrom('jpg', 'png', 'webp'), (names, ext) => {
-        const meets = createNameRegister();
+        const meets = createNameRegister<number>();
         const kept = names.filter(
           (name, at) => nameFlaw(name) === undefined && meets(name, at) === undefined,
         );

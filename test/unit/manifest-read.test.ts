@@ -289,11 +289,11 @@ describe('what is no manifest', () => {
     expect(await refusal(join(folder, 'nope.csv'))).toMatch(/^UsageError: .*no such file/);
     expect(await refusal(put('m.txt', 'id\n'))).toMatch(/^UsageError: .*--format csv/);
     expect(await refusal(put('x.csv', 'PK\x03\x04'))).toMatch(/^UsageError: .*spreadsheet/);
-    for (const name of ['m.jsonl', 'm.ndjson', 'm.json', 'm.yaml', 'm.xlsx', 'm.csv.gz']) {
+    for (const name of ['m.json', 'm.yaml', 'm.xlsx', 'm.csv.gz', 'm.jsonl.gz']) {
       expect(await refusal(put(name, 'x'))).toMatch(/^UsageError: .*not yet/);
     }
     expect(await refusal('-')).toMatch(/^UsageError: .*not yet/);
-    expect(await refusal(folder)).toMatch(/^UsageError: .*not yet/);
+    expect(await refusal('s3://bucket/m.csv')).toMatch(/^UsageError: .*not yet/);
     expect(await refusal(put('n.txt', 'id\timage\tprompt\n1\ta.png\tx'), { format: 'tsv' })).toBe('read');
   });
 

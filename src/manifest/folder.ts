@@ -1,0 +1,143 @@
+import { createHash } from 'node:crypto';
+import type { Dirent } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { printable } from '../cells.ts';
+import { systemCode, UsageError } from '../errors.ts';
+import { folded, makeName, pictureExtension } from './names.ts';
+import { problemAt, type Flaw, type Problem } from './problem.ts';
+import type { Table, TableRecord } from './table.ts';
+
+/** What systems and programs leave in folders of pictures. */
+const litter = /^(\..*|thumbs\.db|desktop\.ini|__macosx|@eadir)$/i;
+const longestId = 200;
+
+/** What a folder holds, as paths below it. */
+interface Found {
+  pictures: string[];
+  /** Files that are no pictures by their name. */
+  others: string[];
+  links: string[];
+  /** Folders that reshoot wrote into: their pictures are results. */
+  outputs: string[];
+}
+
+/**
+ * All pictures of a folder and the folders in it as a table: a record a picture, by name, numbers in names by their value.
+ * @throws UsageError where it can't be read, is an output of reshoot's, or has no pictures
+ */
+export async function readFolder(folder: string): Promise<Table> {
+  const found: Found = { pictures: [], others: [], links: [], outputs: [] };
+  await walk(folder, '', found);
+  if (found.outputs.includes('')) {
+    throw new UsageError(
+      `${printable(folder)} is an output of reshoot's, so its pictures are results: name the folder of the originals`,
+    );
+  }
+  const pictures = found.pictures.toSorted(byName);
+  const notes = notesOn(found);
+  if (pictures.length === 0) {
+    const why = notes.map(({ problem }) => `; ${problem}`).join('');
+    throw new UsageError(
+      `${printable(folder)}: there is no picture in this folder${why}: put JPEG, PNG or WebP files into it`,
+    );
+  }
+  const ids = nameIds(pictures);
+  const records = pictures.map((path, at) => toRecord(path, at + 1, ids[at] ?? ''));
+  return { header: ['id', 'image', 'folder', 'file'], line: 1, records, problems: [], notes, folder };
+}
+
+async function walk(root: string, below: string, found: Found): Promise<void> {
+  const entries = await list(join(root, below));
+  if (entries.some(({ name }) => name === '.reshoot')) {
+    found.outputs.push(below);
+    return;
+  }
+  for (const entry of entries.filter(({ name }) => !litter.test(name))) {
+    const path = below === '' ? entry.name : `${below}/${entry.name}`;
+    // A link can lead anywhere, or to a picture that is read anyway.
+    if (entry.isSymbolicLink()) found.links.push(path);
+    else if (entry.isDirectory()) await walk(root, path, found);
+    else if (entry.isFile() && pictureExtension.test(entry.name)) found.pictures.push(path);
+    else found.others.push(path);
+  }
+}
+
+async function list(folder: string): Promise<Dirent[]> {
+  try {
+    return await readdir(folder, { withFileTypes: true });
+  } catch (error) {
+    const code = systemCode(error) ?? 'unknown error';
+    throw new UsageError(`${printable(folder)}: the folder cannot be read (${code}): check its rights`);
+  }
+}
+
+/** The same on every machine, which a locale's order isn't. */
+function byName(a: string, b: string): number {
+  const [x, y] = [sortKey(a), sortKey(b)];
+  if (x === y) return a < b ? -1 : 1;
+  return x < y ? -1 : 1;
+}
+
+const sortKey = (path: string): string =>
+  path.normalize('NFC').replaceAll(/\d+/g, (digits) => digits.padStart(20, '0'));
+
+function notesOn({ others, links, outputs }: Found): Problem[] {
+  return [
+    leftOut(others, 'no picture by its name', 'pictures end in .jpg, .jpeg, .png or .webp'),
+    leftOut(links, 'a link', 'copy the pictures themselves into the folder, or write their paths into a CSV'),
+    leftOut(outputs, "a folder of reshoot's results", 'nothing needs to be done'),
+  ].flat();
+}
+
+function leftOut(paths: string[], what: string, remedy: string): Problem[] {
+  const [first] = paths.toSorted(byName);
+  if (first === undefined) return [];
+  const rest = paths.length > 1 ? ` (and ${paths.length - 1} more of the kind)` : '';
+  return [problemAt({}, { problem: `"${printable(first, 80)}" is left out: it is ${what}${rest}`, remedy })];
+}
+
+/**
+ * A picture's id is its path without the extension, so that it stays the same whatever else comes into the folder. Only
+ * where that is taken, or would make the same output name, it is the whole path.
+ */
+function nameIds(paths: string[]): string[] {
+  const taken = new Set<string>();
+  const keyOf = (id: string): string => folded(makeName('{id}', () => id));
+  return paths.map((path) => {
+    const whole = shortened(path.normalize('NFC').replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '_'));
+    const stem = whole.replace(pictureExtension, '').trim();
+    let id = stem === '' ? whole : stem;
+    for (let count = 1; taken.has(keyOf(id)); count++) id = count === 1 ? whole : `${whole}-${count}`;
+    taken.add(keyOf(id));
+    return id;
+  });
+}
+
+function shortened(path: string): string {
+  if (path.length <= longestId) return path;
+  const hash = createHash('sha256').update(path).digest('hex').slice(0, 8);
+  return `${Array.from(path)
+    .slice(0, longestId - 9)
+    .join('')}-${hash}`;
+}
+
+function toRecord(path: string, line: number, id: string): TableRecord {
+  const folder = dirname(path);
+  // Cells are trimmed, and data: would begin a picture's content.
+  const image = /^(\s|data:)/i.test(path) ? `./${path}` : path;
+  const record: TableRecord = {
+    line,
+    file: path,
+    cells: [id, image, folder === '.' ? '' : folder, basename(path)],
+  };
+  const flaw = nameFlaw(path);
+  if (flaw) record.flaw = problemAt({ file: path }, flaw);
+  return record;
+}
+
+function nameFlaw(path: string): Flaw | undefined {
+  const remedy = 'rename the file or its folder';
+  if (path.includes('|')) return { problem: 'the path holds |, which separates pictures', remedy };
+  return path.includes('\uFFFD') ? { problem: "the file's path is not UTF-8", remedy } : undefined;
+}
