@@ -1,5 +1,5 @@
 import { Redis } from 'ioredis';
-import { SurroundingsError, toError } from '../errors.ts';
+import { SurroundingsError, toError, UsageError } from '../errors.ts';
 import type { Log } from '../log.ts';
 
 /** How long the first word with Redis may take. Later on, commands wait until it is back. */
@@ -7,32 +7,48 @@ const helloMs = 5000;
 
 /**
  * A connection that has answered once.
- * @param address a `redis://` or `rediss://` address, or the path of a unix socket
+ * @param address a `redis://` or `rediss://` address, or the absolute path of a unix socket
+ * @param name shown in the server's list of clients
  * @throws SurroundingsError naming the server, never its password
+ * @throws UsageError when it is too old
  */
-export async function connect(address: string, log: Log): Promise<Redis> {
-  const redis = new Redis(address, {
+export async function connect(address: string, log: Log, name?: string): Promise<Redis> {
+  const isSocket = address.startsWith('/');
+  const options = {
     lazyConnect: true,
     maxRetriesPerRequest: null,
     connectTimeout: helloMs,
     disconnectTimeout: 100,
-    retryStrategy: (times) => Math.min(times * 100, 2000),
+    retryStrategy: (times: number) => Math.min(times * 100, 2000),
     // A replica that was promoted elsewhere: the old connection still leads to the demoted one.
-    reconnectOnError: (error) => error.message.startsWith('READONLY'),
-  });
+    reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
+    ...(name !== undefined && { connectionName: name }),
+  };
+  // As an address, a path that holds a question mark would be cut there.
+  const redis = isSocket ? new Redis({ ...options, path: address }) : new Redis(address, options);
   redis.on('error', (error) => log.debug({ error: toError(error).message }, 'redis'));
+  const hello = async (): Promise<string> => {
+    await redis.connect();
+    return redis.info('server');
+  };
   try {
-    await withDeadline(redis.connect(), helloMs);
-    await withDeadline(redis.ping(), helloMs);
+    expectVersion(await withDeadline(hello(), helloMs), publicAddress(address));
     return redis;
   } catch (error) {
     redis.disconnect();
+    if (error instanceof UsageError) throw error;
+    const hint = isSocket ? '' : ' Is it running? Is REDIS_URL right (address, password, TLS)?';
     throw new SurroundingsError(
-      `Redis at ${publicAddress(address)} does not answer: ${toError(error).message.replace(/\.$/, '')}. ` +
-        'Is it running? Is REDIS_URL right (address, password, TLS)?',
+      `Redis at ${publicAddress(address)} does not answer: ${toError(error).message.replace(/\.$/, '')}.${hint}`,
       { cause: error },
     );
   }
+}
+
+function expectVersion(info: string, address: string): void {
+  const [, version = '', major, minor] = /^redis_version:((\d+)\.(\d+)\S*)/m.exec(info) ?? [];
+  if (Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 2)) return;
+  throw new UsageError(`Redis at ${address} is version ${version || 'unknown'}: reshoot needs 6.2 or newer`);
 }
 
 /** The address without user and password. */
