@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { inspect } from 'node:util';
 import { systemCode, toError, UsageError } from './errors.ts';
 
@@ -79,7 +79,7 @@ export function readConfig(env: Env = process.env): Config {
     baseUrl,
     redisUrl: readRedisUrl(env),
     namespace: readNamespace(env),
-    stateDir: env['RESHOOT_STATE_DIR'] || defaultStateDir(env),
+    stateDir: resolve(env['RESHOOT_STATE_DIR'] || defaultStateDir(env)),
     searchPath: env['PATH'] ?? '',
     runtimeDir: env['XDG_RUNTIME_DIR'] || undefined,
     rateLimit: readCount(env, 'RESHOOT_RATE_LIMIT', 30),

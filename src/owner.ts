@@ -1,9 +1,10 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 
 /** Which process did this: enough to tell later whether it still lives. */
 export const ownerSchema = z.object({
+  /** Within which its pid means something: the machine, and on Linux the pid namespace. */
   host: z.string(),
   pid: z.number().int(),
   /** When the process started, in the system's own ticks, so that a reused pid is noticed. Unknown outside Linux. */
@@ -24,10 +25,23 @@ const bootTicks = (pid: number): string | undefined => {
   }
 };
 
+/** Containers may share a host's name without sharing its process numbers. */
+const pidNamespace = (): string => {
+  try {
+    return ` ${readlinkSync('/proc/self/ns/pid')}`;
+  } catch {
+    return '';
+  }
+};
+
 const started = bootTicks(process.pid);
 
 /** This process. */
-export const self: Owner = { host: hostname(), pid: process.pid, ...(started && { started }) };
+export const self: Owner = {
+  host: hostname() + pidNamespace(),
+  pid: process.pid,
+  ...(started && { started }),
+};
 
 /** Two descriptions of one process. */
 export function isSame(a: Owner, b: Owner): boolean {

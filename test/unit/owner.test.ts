@@ -25,6 +25,19 @@ describe('owner', () => {
     expect(livesHere({ ...self, host: 'elsewhere' })).toBeUndefined();
   });
 
+  // Only root may make a namespace.
+  it.skipIf(process.platform !== 'linux' || process.getuid?.() !== 0)(
+    'of another pid namespace under the same host name may live or not',
+    async () => {
+      const apart = ['--pid', '--fork', '--mount-proc', process.execPath, ...node, ownerOf];
+      const { stdout } = await promisify(execFile)('unshare', apart);
+      const other = JSON.parse(stdout) as Owner;
+      expect(other.pid).toBe(1);
+      expect(livesHere(other)).toBeUndefined();
+    },
+    30_000,
+  );
+
   it('that ended does not live, and no process that got its number stands in for it', async () => {
     const { stdout } = await promisify(execFile)(process.execPath, [...node, ownerOf]);
     const gone = JSON.parse(stdout) as Owner;
