@@ -90,6 +90,11 @@ module.exports = {
       '^src/batch/',
     ),
     door('pino', '^src/log\\.ts$'),
+    door('yaml', '^src/commands/config-file\\.ts$'),
+    door('jsonc-parser', '^src/manifest/'),
+    door('log-update', '^src/commands/display/'),
+    door('cli-truncate', '^src/commands/display/'),
+    door('string-width', '^src/commands/'),
   ],
   options: {
     tsPreCompilationDeps: true,

@@ -9,6 +9,7 @@ export default defineConfig({
         test: {
           name: 'edge',
           include: ['test/edge/**/*.test.ts'],
+          globalSetup: ['test/fixtures/build.ts'],
           fileParallelism: false,
           testTimeout: 120_000,
           hookTimeout: 60_000,

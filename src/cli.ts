@@ -1,27 +1,23 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { Tuning } from './batch/work.ts';
 import { check } from './commands/check.ts';
+import { applyConfigFile } from './commands/config-file.ts';
+import { doctor, type DoctorFlags } from './commands/doctor.ts';
+import { init } from './commands/init.ts';
 import type { Io } from './commands/io.ts';
 import type { PlanFlags } from './commands/plan-options.ts';
 import { report } from './commands/report.ts';
 import { run } from './commands/run.ts';
 import { simulate, type SimulateOptions } from './commands/simulate.ts';
+import { status, type StatusFlags } from './commands/status.ts';
+import { cancel, pause, resume } from './commands/steer.ts';
+import { submit } from './commands/submit.ts';
+import { wait, type WaitFlags } from './commands/wait.ts';
 import { worker, type WorkerFlags } from './commands/worker.ts';
 import { loadDotEnv, readConfig, version } from './config.ts';
 import { exitCodes, SurroundingsError, UsageError, type ExitCode } from './errors.ts';
 
-const promised = [
-  'init',
-  'submit',
-  'status',
-  'wait',
-  'pause',
-  'resume',
-  'cancel',
-  'retry',
-  'serve',
-  'doctor',
-];
+const promised = ['retry', 'serve'];
 
 /**
  * The command line: parses, calls one command, turns what it throws into a message and an exit code.
@@ -66,19 +62,29 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
     .configureOutput({ writeOut: io.out, writeErr: io.err });
 
   const plan = (name: string): Command =>
-    planFlags(cli.command(name).argument('<manifest>', 'a CSV or TSV file'));
+    planFlags(
+      cli.command(name).argument('<manifest>', 'a CSV, TSV or JSON Lines file, or a folder of pictures'),
+    ).hook('preAction', (_, command) => {
+      const set = applyConfigFile(command, '.');
+      if (set.length > 0 && !command.opts<PlanFlags>().quiet)
+        io.err(`Settings of reshoot.yaml: ${set.join(', ')}\n`);
+    });
   plan('check')
     .description('read and validate everything, say what it would cost; spends nothing')
     .action(async (file: string, flags: PlanFlags) => done(await check(file, flags, readConfig(), io)));
   plan('run')
     .description('check, plan, work, report; run it again to go on')
     .action(async (file: string, flags: PlanFlags) => done(await run(file, flags, readConfig(), io, tuning)));
+  plan('submit')
+    .description('check and plan, leave the work to workers, print the run')
+    .action(async (file: string, flags: PlanFlags) => done(await submit(file, flags, readConfig(), io)));
   cli
     .command('worker')
     .description('work on whatever run there is until stopped')
     .option('--drain', 'stop when there is nothing to do')
     .option('--concurrency <N|auto>', 'calls in flight', 'auto')
     .action(async (flags: WorkerFlags) => done(await worker(flags, readConfig(), io, tuning)));
+  runCommands(cli, io, done);
   cli
     .command('report')
     .description('make the report again from plan and records')
@@ -96,16 +102,60 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
     .option('--credits <N>', 'credits an account; endless unless told', Number)
     .option('--seed <N>', 'the same seed, the same faults', Number, 1)
     .action(async (flags: SimulateOptions) => done(await simulate(flags, io, io.stop)));
+  cli
+    .command('init')
+    .description('write a starter manifest, a configuration and a .env')
+    .argument('[dir]', 'the folder for them', '.')
+    .action(async (dir: string) => done(await init(dir, io)));
+  cli
+    .command('doctor')
+    .description('look at Redis, key, output, memory and decoder; calls nobody')
+    .option('-o, --output <URI>', 'an output to look at too')
+    .action(async (flags: DoctorFlags) => done(await doctor(flags, readConfig(), io)));
   for (const name of promised) {
     cli
       .command(name, { hidden: true })
       .allowUnknownOption()
       .allowExcessArguments()
       .action(() => {
-        throw new UsageError(`${name}: not yet; there are check, run, worker, report and simulate`);
+        throw new UsageError(`${name}: not yet; reshoot --help lists what there is`);
       });
   }
   return cli;
+}
+
+/** What is done about a run that is there already. */
+function runCommands(cli: Command, io: Io, done: (code: ExitCode) => void): void {
+  cli
+    .command('status')
+    .description('how all runs stand, a run, its rows, or one row with all its calls')
+    .argument('[run]', 'its id')
+    .argument('[row]', "a row's id")
+    .option('--rows <STATE>', 'the rows of this state: failed, waiting … or all')
+    .option('--json', 'JSON on standard output')
+    .action(async (run: string | undefined, row: string | undefined, flags: StatusFlags) =>
+      done(await status(run, row, flags, readConfig(), io)),
+    );
+  cli
+    .command('wait')
+    .description("wait for a run's end; exits as the run does")
+    .argument('<run>', 'its id')
+    .option('--json', 'print the summary as JSON')
+    .option('-q, --quiet', 'no progress')
+    .action(async (run: string, flags: WaitFlags) => done(await wait(run, flags, readConfig(), io)));
+  const steer = { pause, resume, cancel };
+  const does = {
+    pause: 'no further call until it is resumed; those in flight are finished',
+    resume: 'go on with a paused run',
+    cancel: 'no further call, ever; those in flight are finished and kept',
+  };
+  for (const name of ['pause', 'resume', 'cancel'] as const) {
+    cli
+      .command(name)
+      .description(does[name])
+      .argument('<run>', 'its id')
+      .action(async (run: string) => done(await steer[name](run, readConfig(), io)));
+  }
 }
 
 function planFlags(command: Command): Command {
@@ -116,7 +166,7 @@ function planFlags(command: Command): Command {
     .option('--map <FIELD=COLUMN>', 'which column is which; repeatable', repeat, [])
     .option('--image-root <DIR>', "where relative pictures start; the manifest's folder unless told")
     .option('--encoding <NAME>', 'of a manifest that is not Unicode')
-    .option('--format <NAME>', 'csv or tsv; by the file name unless told')
+    .option('--format <NAME>', 'csv, tsv, jsonl or ndjson; by the file name unless told')
     .option('--prompt <TEXT>', 'prompt for rows without one; {{column}} is filled in')
     .option('--size <SIZE>', 'for rows without: 1K, 2K, 4K or WxH', '2K')
     .option('--ratio <RATIO>', 'for rows without: 1:1, 16:9, 9:16, 4:3, 3:4', '1:1')

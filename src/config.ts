@@ -46,6 +46,8 @@ export interface Config {
   searchPath: string;
   /** The user's folder for sockets, if the system has one. */
   runtimeDir: string | undefined;
+  /** The terminal can't move its cursor. */
+  dumbTerminal: boolean;
   /** Calls an account in `rateWindowMs`. */
   rateLimit: number;
   rateWindowMs: number;
@@ -82,6 +84,7 @@ export function readConfig(env: Env = process.env): Config {
     stateDir: resolve(env['RESHOOT_STATE_DIR'] || defaultStateDir(env)),
     searchPath: env['PATH'] ?? '',
     runtimeDir: env['XDG_RUNTIME_DIR'] || undefined,
+    dumbTerminal: env['TERM'] === 'dumb',
     rateLimit: readCount(env, 'RESHOOT_RATE_LIMIT', 30),
     rateWindowMs: readDuration(env, 'RESHOOT_RATE_WINDOW', '60s'),
     logLevel: readLogLevel(env),

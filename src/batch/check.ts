@@ -68,7 +68,7 @@ export async function checkManifest(
   if (target !== undefined) refuseInputFolder(rows, outputFolder(target));
   const stories = output ? await output.calls.storiesById() : new Map<string, Call[]>();
   const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
-  if (storage) findings.push(...(await findForeign(file, rows, storage, stories)));
+  if (storage) findings.push(...(await findForeign(manifest, rows, storage, stories)));
   if (storage && !output) findings.push(...(await findForeignReport(target ?? '', storage)));
   const due = rows.filter((row) => row.invalid === undefined && isDue(row, stories.get(row.id), options));
   return {
@@ -139,7 +139,7 @@ const folded = (name: string): string => name.normalize('NFC').toLowerCase();
  * they know are noted in the row, since they make room for its picture.
  */
 async function findForeign(
-  file: string,
+  manifest: Manifest,
   rows: Row[],
   storage: Storage,
   stories: Map<string, Call[]>,
@@ -163,7 +163,7 @@ async function findForeign(
   const findings: Finding[] = [];
   for (const row of rows) {
     if (row.invalid !== undefined || row.output === '') continue;
-    const finding = { file, line: row.line, column: 'output', value: row.output };
+    const finding = { ...manifest.placeOf(row), column: 'output', value: row.output };
     if (await storage.leadsOut(row.output)) {
       const problem = 'this name leads out of the output folder through a link';
       findings.push({ ...finding, problem, remedy: 'remove the link, or name another output' });

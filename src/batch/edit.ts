@@ -4,8 +4,9 @@ import { codes, EditError, exitCodes, SurroundingsError, toError } from '../erro
 import type { Log } from '../log.ts';
 import type { Row } from '../model.ts';
 import { isSame, livesHere, self, type Owner } from '../owner.ts';
-import type { Desk, RowEnd } from '../queue/desk.ts';
+import type { Desk } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
+import type { RowEnd } from '../queue/progress.ts';
 import type { JobResult, JobState } from '../queue/worker.ts';
 import { callId, chargeOf, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
@@ -28,6 +29,8 @@ export interface EditorOptions {
   inputs: InputReader;
   /** Does the process that opened a call still live, as far as anybody knows? */
   lives: (owner: Owner) => boolean;
+  /** Told when a row's picture stands at its name. */
+  onKept: (output: Output, row: Row, call: Call) => void;
   /** Told of each step when it is done. */
   onStep?: ((step: Step) => void) | undefined;
   /** In [0, 1). */
@@ -193,6 +196,10 @@ export function createEditor(options: EditorOptions): Editor {
       work.calls.push(call);
       step('record closed');
       const code = call.closed?.error_code;
+      const ended = { id: row.id, ms: call.closed?.ms ?? 0, code };
+      desk
+        .noteCall(run.run, ended)
+        .catch((error: unknown) => log.debug({ error: String(error) }, 'not noted'));
       const disposition = code && codes[code].disposition;
       if (disposition === 'retry') {
         // The last attempt has nothing to wait for.
@@ -289,6 +296,7 @@ export function createEditor(options: EditorOptions): Editor {
       step('kept');
       await work.output.contents.note(call.fingerprint, { id: call.id, n: call.n });
       await rm(spoolFiles(work.output.storage, call).bin, { force: true });
+      options.onKept(work.output, work.row, call);
       if (own) return settleRow(work, 'succeeded');
       const picture = call.closed?.picture;
       const output = picture && outputName(work.row, picture.ext);
@@ -299,19 +307,23 @@ export function createEditor(options: EditorOptions): Editor {
         sources: input?.sources ?? call.sources,
       });
     }
-    if (own) return settleRow(work, verdict.is === 'failed' ? 'failed' : 'other');
-    const error_message = call.closed?.error_message;
-    return settleWithNote(work, {
+    if (own) return settleRow(work, verdict.is);
+    const note = {
       status: verdict.is,
       error_code: verdict.code,
-      error_message,
+      error_message: call.closed?.error_message,
       sources: call.sources,
-    });
+    };
+    return settleWithNote(work, note, verdict.is === 'failed' ? 'failed before' : verdict.is);
   };
 
-  const settleWithNote = async (work: Work, note: Omit<Note, 'row'>): Promise<JobResult> => {
+  const settleWithNote = async (
+    work: Work,
+    note: Omit<Note, 'row'>,
+    end: RowEnd = note.status,
+  ): Promise<JobResult> => {
     await work.output.runs.note(work.job.run, { row: work.row.row, ...note });
-    return settleRow(work, note.status === 'failed' ? 'failed' : 'other');
+    return settleRow(work, end);
   };
 
   const settleRow = async ({ job, run, row }: Work, end: RowEnd): Promise<JobResult> => {

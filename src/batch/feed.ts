@@ -1,8 +1,9 @@
 import { toError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Row } from '../model.ts';
-import type { Desk, DeskRun, RowEnd } from '../queue/desk.ts';
+import type { Desk, DeskRun } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
+import type { RowEnd } from '../queue/progress.ts';
 import type { JobQueue } from '../queue/queue.ts';
 import { callId, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
@@ -174,7 +175,8 @@ async function endWithoutJob(
   const verdict = judge(row.route, calls, fingerprint(run.origin, row, known), rules);
   if (verdict.is === 'due') return undefined;
   const own = verdict.call.run === run.run;
-  if (verdict.is !== 'done') return verdict.is === 'failed' && own ? 'failed' : 'other';
+  if (verdict.is === 'failed') return own ? 'failed' : 'failed before';
+  if (verdict.is === 'held') return 'held';
   const picture = verdict.call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
   // Moved, renamed, deleted, or put there by a process that died before it was done: a worker looks at it.
@@ -185,7 +187,7 @@ async function endWithoutJob(
     !(await output.storage.stat(name))
   )
     return undefined;
-  return own ? 'succeeded' : 'other';
+  return own ? 'succeeded' : 'skipped';
 }
 
 function common({ run, output, store, origin }: DeskRun) {

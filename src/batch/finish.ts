@@ -1,3 +1,4 @@
+import type { Original } from '../image/shrink.ts';
 import { writeReport } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
@@ -8,6 +9,10 @@ import { rulesOf } from './edit.ts';
 import { spooledCalls } from './keep.ts';
 import { outcomeOf, toReportCall } from './outcome.ts';
 import type { Output } from './output.ts';
+import { afterOf, beforeOf, makeThumbs, thumbsOf, type Sides } from './thumbs.ts';
+
+/** Whoever stopped a run waits for its report, not for its thumbnails; `report` makes the rest. */
+const thumbsAfterStopMs = 10_000;
 
 /**
  * Ends a run: writes the report from plan and records, the index for the next start, and last the run's end.
@@ -44,29 +49,60 @@ async function reportOn(
     columns: run.columns,
     ...(stop && { stop }),
   };
+  const judged = await judgedRows(output, id, stop);
+  const made = await makeThumbs(output.storage, picturesOf(judged()), stop ? thumbsAfterStopMs : Infinity);
   const input = {
     run: facts,
-    rows: () => reportRows(output, id, stop),
+    rows: () => withThumbs(judged(), made),
     calls: () => bookedCalls(output),
     runs: await otherRuns(output, id),
   };
   return writeReport(input, (name, content) => output.storage.write(`report/${name}`, content));
 }
 
-async function* reportRows(output: Output, id: string, stop: Stop | undefined): AsyncIterable<ReportRow> {
+/** A row's outcome, and the files of its pictures. */
+interface JudgedRow {
+  row: ReportRow;
+  sides: Sides;
+}
+
+/** Reads the records once; the rows can then be gone through as often as there are files to write. */
+export async function judgedRows(
+  output: Output,
+  id: string,
+  stop: Stop | undefined,
+): Promise<() => AsyncIterable<JudgedRow>> {
   const run = await output.runs.read(id);
   const notes = await output.runs.notes(id);
   const stories = await output.calls.storiesById();
   const rules = rulesOf(run);
   const spooled = await spooledCalls(output.storage);
-  for await (const { row } of output.runs.plan(id)) {
-    const note = notes.get(row.row);
-    const paidBy = note?.paid_by;
-    const payer = paidBy && stories.get(paidBy.id)?.find(({ n }) => n === paidBy.n);
-    const calls = stories.get(row.id) ?? [];
-    const homeless = calls.some((call) => spooled.has(callId(call)));
-    yield outcomeOf({ row, calls, note, payer, homeless, rules, origin: run.origin, stop });
+  return async function* () {
+    for await (const { row } of output.runs.plan(id)) {
+      const note = notes.get(row.row);
+      const paidBy = note?.paid_by;
+      const payer = paidBy && stories.get(paidBy.id)?.find(({ n }) => n === paidBy.n);
+      const calls = stories.get(row.id) ?? [];
+      const homeless = calls.some((call) => spooled.has(callId(call)));
+      const judged = outcomeOf({ row, calls, note, payer, homeless, rules, origin: run.origin, stop });
+      const sides = { before: beforeOf(row, calls, note, payer), after: afterOf(output.storage, judged) };
+      yield { row: judged, sides };
+    }
+  };
+}
+
+async function* picturesOf(rows: AsyncIterable<JudgedRow>): AsyncIterable<Original> {
+  for await (const { sides } of rows) {
+    if (sides.before) yield sides.before;
+    if (sides.after) yield sides.after;
   }
+}
+
+async function* withThumbs(
+  rows: AsyncIterable<JudgedRow>,
+  made: ReadonlySet<string>,
+): AsyncIterable<ReportRow> {
+  for await (const { row, sides } of rows) yield { ...row, thumbs: thumbsOf(sides, made) };
 }
 
 async function* bookedCalls(output: Output): AsyncIterable<BookedCall> {

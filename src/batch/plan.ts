@@ -7,11 +7,11 @@ import type { Manifest } from '../manifest/read.ts';
 import type { Picture, Row } from '../model.ts';
 import { livesHere, type Owner } from '../owner.ts';
 import type { Desk, DeskRun } from '../queue/desk.ts';
-import type { JobQueue } from '../queue/queue.ts';
 import { addUp } from '../records/books.ts';
 import { newRunId, type Run } from '../records/runs.ts';
-import type { Books, Ledger } from '../throttle/ledger.ts';
+import type { Books } from '../throttle/ledger.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
+import type { Desks } from './desks.ts';
 import type { Output } from './output.ts';
 
 export interface PlanOptions extends CheckOptions {
@@ -21,16 +21,18 @@ export interface PlanOptions extends CheckOptions {
   timeoutMs: number;
 }
 
+/** A plan that is to become a run. */
+export interface PlanOrder extends PlanOptions {
+  /** The command that plans goes at once; the run stays on without it. */
+  submitted: boolean;
+}
+
 export interface Planned extends DeskRun {
   /** `new`; `resumed`: one that was cut off goes on; `joined`: it is already on. */
   how: 'new' | 'resumed' | 'joined';
 }
 
-interface Desks {
-  desk: Desk;
-  ledger: Ledger;
-  queue: JobQueue;
-}
+type PlanDesks = Pick<Desks, 'desk' | 'ledger' | 'queue'>;
 
 export const runLease = (run: string): string => `run:${run}`;
 
@@ -41,8 +43,8 @@ export const runLease = (run: string): string => `run:${run}`;
 export async function planRun(
   manifest: Manifest,
   output: Output,
-  options: PlanOptions,
-  desks: Desks,
+  options: PlanOrder,
+  desks: PlanDesks,
 ): Promise<Planned> {
   const lease = `plan:${output.store}`;
   await takeLease(desks.desk, lease);
@@ -52,13 +54,12 @@ export async function planRun(
     const latest = await unfinished(output);
     if (latest) {
       const same = latest.plan === plan;
-      if (await isOn(desks.desk, latest.run)) {
-        if (!same) throw new UsageError(anotherPlan(latest.run));
-        return { ...onDesk(latest, output), how: 'joined' };
-      }
+      const on = await whatIsOn(desks.desk, latest.run);
+      if (on && !same) throw new UsageError(anotherPlan(latest.run));
+      if (on) return { ...on, how: 'joined' };
       if (same) {
-        await begin({ ...optionsOf(options, rows), ...identityOf(latest) }, output, desks, options);
-        return { ...onDesk(latest, output), how: 'resumed' };
+        const run = { ...optionsOf(options, rows), ...identityOf(latest) };
+        return { ...(await begin(run, output, desks, options)), how: 'resumed' };
       }
       await forget(latest.run, desks);
     }
@@ -71,16 +72,15 @@ export async function planRun(
       columns,
     };
     await output.runs.writePlan(run.run, rows);
-    await begin(run, output, desks, options);
-    return { ...onDesk(run, output), how: 'new' };
+    return { ...(await begin(run, output, desks, options)), how: 'new' };
   } finally {
     await desks.desk.release(lease);
   }
 }
 
 const anotherPlan = (run: string): string =>
-  `run ${run} is still on in this output, with another plan: wait for its end (wait ${run}) or end it (cancel ${run}; ` +
-  'both are not yet built: Ctrl-C where it was started does it), then start this one; or name another output';
+  `run ${run} is still on in this output, with another plan: wait for its end (reshoot wait ${run}) or end it ` +
+  `(reshoot cancel ${run}), then start this one; or name another output`;
 
 /** Two commands that plan into one output do so one after the other. */
 async function takeLease(desk: Desk, lease: string): Promise<void> {
@@ -96,33 +96,34 @@ async function unfinished(output: Output): Promise<Run | undefined> {
   return output.runs.read(latest);
 }
 
-/** Somebody living works on the run or watches over it. */
-async function isOn(desk: Desk, run: string): Promise<boolean> {
-  if (!(await desk.has(run))) return false;
-  return Boolean((await desk.holder(runLease(run))) ?? (await desk.holder(`feed:${run}`)));
+/** The run on the desk, where somebody living works on it or watches over it, or it was submitted. */
+async function whatIsOn(desk: Desk, run: string): Promise<DeskRun | undefined> {
+  const known = (await desk.runs()).find((other) => other.run === run);
+  if (!known || known.submitted) return known;
+  return ((await desk.holder(runLease(run))) ?? (await desk.holder(`feed:${run}`))) && known;
 }
 
 async function begin(
   run: Run,
   output: Output,
-  { desk, ledger, queue }: Desks,
-  options: PlanOptions,
-): Promise<void> {
+  { desk, ledger, queue }: PlanDesks,
+  options: PlanOrder,
+): Promise<DeskRun> {
   await queue.withdraw(run.run, true);
   await desk.remove(run.run);
   await output.runs.write(run);
   const lives = (owner: Owner): boolean => livesHere(owner) !== false;
   await ledger.open(run.run, await booksOf(output, run, options.windowMs, lives));
   // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
-  await desk.lease(runLease(run.run));
-  await desk.register(onDesk(run, output));
+  if (!options.submitted) await desk.lease(runLease(run.run));
+  const { origin, manifest, rows } = run;
+  const identity = { run: run.run, output: output.storage.uri, store: output.store };
+  const registered = { v: 1 as const, ...identity, origin, manifest, rows, submitted: options.submitted };
+  await desk.register(registered);
+  return registered;
 }
 
-function onDesk({ run, rows, origin }: Run, output: Output): DeskRun {
-  return { run, output: output.storage.uri, store: output.store, origin, rows };
-}
-
-async function forget(run: string, { desk, ledger, queue }: Desks): Promise<void> {
+async function forget(run: string, { desk, ledger, queue }: PlanDesks): Promise<void> {
   await queue.withdraw(run, true);
   await desk.remove(run);
   await ledger.remove(run);

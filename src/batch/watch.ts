@@ -1,34 +1,47 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Config } from '../config.ts';
 import { exitCodes, SurroundingsError } from '../errors.ts';
-import type { Progress } from '../queue/desk.ts';
+import { withDeadline } from '../queue/connect.ts';
+import type { DeskRun } from '../queue/desk.ts';
 import type { End } from '../records/runs.ts';
+import type { Desks } from './desks.ts';
+import { lookAt } from './look.ts';
 import type { Output } from './output.ts';
+import { findRunOutput } from './outputs.ts';
 import { runLease, type Planned } from './plan.ts';
+import type { RunView } from './view.ts';
 import type { Workshop } from './work.ts';
 
 /** How long a run goes on without Redis or without the API. */
 const patienceMs = 30 * 60_000;
 const lookMs = 200;
 const looksAWatch = 10;
-const looksAProgress = 5;
+const looksAView = 2;
+/** A run that is off the desk without an end was put there again by its `run` within this time, or never will be. */
+const offDeskMs = 15_000;
 
-export interface Watch {
+interface Watching {
+  config: Config;
+  /** Aborted with `SIGINT` or `SIGTERM`. */
+  stop: AbortSignal;
+  /** Told a few times a second how the run stands. */
+  onLook(view: RunView): void;
+}
+
+export interface Watch extends Watching {
   workshop: Workshop;
   output: Output;
   planned: Planned;
-  /** Aborted with `SIGINT` or `SIGTERM`: no further call, finish what is in flight. */
-  stop: AbortSignal;
-  /** Told every second or so. */
-  onProgress(progress: Progress): void;
 }
 
 /**
- * Waits until the run is finished, whoever finishes it. A stop ends a run that is ours, and leaves one that was joined.
+ * Waits until a run that is worked on here is finished, whoever finishes it. A stop ends a run that is ours (no further
+ * call, what is in flight is finished), and leaves one that was joined.
  * @returns the run's end; undefined: stopped, and the run goes on elsewhere
  * @throws SurroundingsError when Redis, disk or API are gone for too long; the run can be taken up later
  */
 export async function watchRun(watch: Watch): Promise<End | undefined> {
-  const { workshop, output, planned, stop, onProgress } = watch;
+  const { workshop, output, planned, config, stop, onLook } = watch;
   const { run, how } = planned;
   const own = how !== 'joined';
   let stopping = false;
@@ -42,7 +55,8 @@ export async function watchRun(watch: Watch): Promise<End | undefined> {
     if (toldNow) workshop.keepTo(run);
     // Without Redis these wait; the end and the surroundings are looked at all the same.
     if (own && (toldNow || looks % looksAWatch === 0)) void keepOn(watch).catch(() => undefined);
-    if (looks % looksAProgress === 0) void workshop.desk.progress(run).then(onProgress, () => undefined);
+    if (looks % looksAView === 0)
+      void lookAt(workshop, config, planned, workshop.capacity()).then(onLook, () => undefined);
     await sleep(lookMs);
   }
 }
@@ -68,3 +82,50 @@ function throwIfGone({ health }: Workshop): void {
     throw new SurroundingsError('the API could not be reached for 30 minutes');
   }
 }
+
+/**
+ * Waits until a run that others work on is finished.
+ * @returns its summary; undefined: stopped, and the run goes on
+ * @throws SurroundingsError when Redis is gone for too long, or the run was cut off or replaced
+ */
+export async function awaitRun(
+  desks: Desks,
+  run: DeskRun,
+  { config, stop, onLook }: Watching,
+): Promise<Record<string, unknown> | undefined> {
+  const output = await findRunOutput(run).catch(() => undefined);
+  let heardAt = performance.now();
+  let onDeskAt = heardAt;
+  while (!stop.aborted) {
+    const summary = await withDeadline(endOf(desks, run, output), 10_000).then(
+      (found) => {
+        heardAt = performance.now();
+        if (found === 'on') onDeskAt = heardAt;
+        return typeof found === 'object' ? found : undefined;
+      },
+      () => undefined,
+    );
+    if (summary) return summary;
+    if (performance.now() - heardAt > patienceMs)
+      throw new SurroundingsError('Redis has not answered for 30 minutes');
+    if (heardAt - onDeskAt > offDeskMs) throw new SurroundingsError(offDesk(run.run));
+    await lookAt(desks, config, run).then(onLook, () => undefined);
+    await sleep(lookMs * looksAView, undefined, { signal: stop }).catch(() => undefined);
+  }
+  return undefined;
+}
+
+async function endOf(
+  { desk }: Desks,
+  { run }: DeskRun,
+  output: Output | undefined,
+): Promise<Record<string, unknown> | 'on' | 'off'> {
+  const end = await output?.runs.end(run);
+  if (end) return end.summary;
+  if (await desk.has(run)) return 'on';
+  return (await desk.past()).find((past) => past.run === run)?.summary ?? 'off';
+}
+
+const offDesk = (run: string): string =>
+  `run ${run} is on no longer, and has no end: it was cut off, or another took its place. ` +
+  'To go on with it give its run or submit command again.';

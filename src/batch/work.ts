@@ -5,24 +5,23 @@ import { SurroundingsError, toError, UsageError } from '../errors.ts';
 import { createVerifier } from '../image/verify.ts';
 import type { Log } from '../log.ts';
 import { isSame, livesHere, self, type Owner } from '../owner.ts';
-import { connect, withDeadline } from '../queue/connect.ts';
-import { createDesk, heartbeatLifeMs, type Desk, type DeskRun } from '../queue/desk.ts';
-import { openEmbedded, type Embedded } from '../queue/embedded.ts';
+import { withDeadline } from '../queue/connect.ts';
 import type { Job } from '../queue/job.ts';
-import { createQueue, type JobQueue } from '../queue/queue.ts';
+import { heartbeatLifeMs } from '../queue/presence.ts';
 import { startQueueWorker, type JobResult, type JobState, type QueueWorker } from '../queue/worker.ts';
-import { throttleKeys } from '../throttle/keys.ts';
-import { createLedger, type Ledger } from '../throttle/ledger.ts';
 import { concurrency } from '../throttle/policy.ts';
-import { createThrottle, type Throttle } from '../throttle/throttle.ts';
+import { createThrottle } from '../throttle/throttle.ts';
 import { createCaller } from './call.ts';
+import { openDesks, type Desks } from './desks.ts';
 import { createEditor } from './edit.ts';
 import { createFeeder } from './feed.ts';
 import { finishRun } from './finish.ts';
 import { createInputReader } from './input.ts';
-import { findOutput, type Output } from './output.ts';
+import type { Output } from './output.ts';
+import { createOutputs } from './outputs.ts';
 import { booksOf } from './plan.ts';
 import type { Step } from './steps.ts';
+import { createEarlyThumbs } from './thumbs.ts';
 
 /** What tests and measurements bend; nobody else. */
 export interface Tuning {
@@ -46,16 +45,14 @@ interface Health {
 }
 
 /** A process that works: everything behind its queue, put together. */
-export interface Workshop {
-  desk: Desk;
-  ledger: Ledger;
-  throttle: Throttle;
-  queue: JobQueue;
+export interface Workshop extends Desks {
   health: Health;
   /** Begins to work: not before this process has said what it wants done, lest it works on what that replaces. */
   start(): void;
   /** Jobs this process has in hand. */
   busy(): number;
+  /** Calls that all processes together have in flight at most, as far as this one can tell. */
+  capacity(): number;
   /** Makes no further call for other runs than this one. */
   keepTo(run: string): void;
   /** Finishes what is in flight and leaves; `atMostMs` bounds it. */
@@ -81,11 +78,8 @@ export async function openWorkshop(
 ): Promise<Workshop> {
   if (config.accounts.length === 0) throw new UsageError(noKey);
   const { namespace, rateLimit: limit, rateWindowMs: windowMs, baseUrl: origin } = config;
-  const { redis, leave } = await openRedis(config, log);
-  const keys = throttleKeys(namespace, origin);
-  const desk = createDesk(redis, namespace);
-  const ledger = createLedger(redis, keys, windowMs);
-  const queue = createQueue(redis, namespace, log);
+  const desks = await openDesks(config, log);
+  const { redis, keys, desk, ledger } = desks;
   const verifier = createVerifier();
   const health: Health = { redisAt: performance.now(), apiGoneSince: undefined, fault: undefined };
   const leaving = new AbortController();
@@ -94,7 +88,7 @@ export async function openWorkshop(
   try {
     await desk.agree(limit, windowMs);
   } catch (error) {
-    await leave();
+    await desks.leave();
     throw error;
   }
   let living = await desk.beat();
@@ -155,6 +149,7 @@ export async function openWorkshop(
     onStep: tuning.onStep,
     log,
   });
+  const thumbs = createEarlyThumbs();
   const edit = createEditor({
     origin,
     caller,
@@ -163,6 +158,7 @@ export async function openWorkshop(
     desk,
     inputs: createInputReader(rowsAhead),
     lives,
+    onKept: ({ storage }, row, call) => thumbs.add(storage, row, call),
     onStep: tuning.onStep,
     random: Math.random,
     log,
@@ -178,7 +174,7 @@ export async function openWorkshop(
       const message = `the report of run ${run} can't be made: ${toError(error).message}`;
       throw new SurroundingsError(message, { cause: error });
     });
-    await desk.remove(run);
+    await desk.finish(run, (await output.runs.end(run))?.summary ?? {});
     await ledger.remove(run);
     return { is: 'done' };
   };
@@ -206,7 +202,7 @@ export async function openWorkshop(
   };
 
   const ahead = 2 * limit * config.accounts.length;
-  const feeder = createFeeder({ desk, queue, ledger, ahead, findOutput: (run) => outputs.find(run), log });
+  const feeder = createFeeder({ ...desks, ahead, findOutput: (run) => outputs.find(run), log });
   const { lockMs, stalledMs } = tuning;
   let worker: QueueWorker | undefined;
   let feeding: Repeated | undefined;
@@ -223,11 +219,9 @@ export async function openWorkshop(
   );
 
   return {
-    desk,
-    ledger,
-    throttle,
-    queue,
+    ...desks,
     health,
+    capacity: () => share() * Math.max(1, living.length),
     start() {
       worker = startQueueWorker({
         redis,
@@ -252,59 +246,20 @@ export async function openWorkshop(
         await beating.stop();
         await feeder.close();
         await desk.leave();
-        await queue.close();
-        await leave();
+        await desks.leave();
       })();
       await withDeadline(closed, atMostMs).catch((error: unknown) => {
         log.warn({ error: toError(error).message }, 'left without a proper goodbye');
         redis.disconnect();
       });
       await verifier.close();
+      await thumbs.close();
     },
   };
 }
 
 const noKey =
   'no API key: set SPIDERHUBS_API_KEY (or SPIDERHUBS_API_KEY_FILE, or SPIDERHUBS_API_KEYS) in the environment or in .env';
-
-/** The shared Redis where the environment names one, else the user's own. */
-async function openRedis(config: Config, log: Log): Promise<Pick<Embedded, 'redis' | 'leave'>> {
-  if (config.redisUrl === undefined) return openEmbedded(config, log);
-  const redis = await connect(config.redisUrl, log);
-  return {
-    redis,
-    leave: () => {
-      redis.disconnect();
-      return Promise.resolve();
-    },
-  };
-}
-
-/** Outputs this process has opened, by run. One that isn't here, or is another API's, is said once. */
-function createOutputs(origin: string, log: Log) {
-  const known = new Map<string, Output>();
-  const told = new Set<string>();
-  return {
-    of: (run: string) => known.get(run),
-    async find(run: Pick<DeskRun, 'run' | 'output' | 'store' | 'origin'>): Promise<Output | undefined> {
-      const seen = known.get(run.run);
-      if (seen) return seen;
-      const output = run.origin === origin ? await findOutput(run.output) : undefined;
-      if (output?.store === run.store) {
-        known.set(run.run, output);
-        return output;
-      }
-      const why =
-        run.origin === origin
-          ? 'its output is not seen here'
-          : `it is for ${run.origin}, this worker for ${origin}`;
-      if (!told.has(run.run))
-        log.warn({ run: run.run, output: run.output }, `not working on this run: ${why}`);
-      told.add(run.run);
-      return undefined;
-    },
-  };
-}
 
 interface Repeated {
   /** Resolves when the round that is on is over; there is no other. */

@@ -8,4 +8,12 @@ export interface Io {
   stop: AbortSignal;
   /** Asks a person; undefined when there is nobody to ask. */
   ask: ((question: string) => Promise<string>) | undefined;
+  /** The terminal behind `err`; none: what is told goes to a file, a pipe or a test. */
+  terminal?: Terminal | undefined;
+}
+
+export interface Terminal {
+  stream: NodeJS.WriteStream;
+  /** Whoever draws on the terminal gets what `err` is told, whole lines; undefined gives it back. */
+  lend(write: ((text: string) => void) | undefined): void;
 }

@@ -6,15 +6,18 @@ import type { Io } from './io.ts';
 /** This process' own terminal and signals: the first asks for a clear end, the second ends it at once. */
 export function processIo(): Io {
   const stop = new AbortController();
+  let drawer: ((text: string) => void) | undefined;
+  const err = (text: string): void => {
+    if (drawer) drawer(safe(text));
+    else process.stderr.write(safe(text));
+  };
   const codes = { SIGINT: exitCodes.sigint, SIGTERM: exitCodes.sigterm };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
       // The calls in flight stay on record as what they are: of unknown outcome.
       // oxlint-disable-next-line unicorn/no-process-exit
       if (stop.signal.aborted) process.exit(codes[signal]);
-      process.stderr.write(
-        `${signal}: no further call; finishing what is in flight (once more to stop at once)\n`,
-      );
+      err(`${signal}: no further call; finishing what is in flight (once more to stop at once)\n`);
       stop.abort(signal);
     });
   }
@@ -23,9 +26,12 @@ export function processIo(): Io {
   const talks = process.stdin.isTTY && process.stderr.isTTY;
   return {
     out: (text) => void process.stdout.write(safe(text)),
-    err: (text) => void process.stderr.write(safe(text)),
+    err,
     stop: stop.signal,
     ask: talks ? (question) => ask(question, stop.signal) : undefined,
+    terminal: process.stderr.isTTY
+      ? { stream: process.stderr, lend: (write) => void (drawer = write) }
+      : undefined,
   };
 }
 

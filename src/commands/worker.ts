@@ -46,8 +46,11 @@ export async function worker(
   return io.stop.aborted ? signalCode(io.stop) : exitCodes.ok;
 }
 
-async function isIdle({ desk, busy }: Workshop): Promise<boolean> {
-  return busy() === 0 && (await desk.runs()).length === 0;
+/** Nothing in hand, and no run but paused ones. */
+async function isIdle({ desk, ledger, busy }: Workshop): Promise<boolean> {
+  if (busy() > 0) return false;
+  const states = (await desk.runs()).map(async ({ run }) => (await ledger.state(run))?.state);
+  return (await Promise.all(states)).every((state) => state === 'paused');
 }
 
 /** Tries again every few seconds while Redis doesn't answer. Undefined: stopped before it did. */

@@ -1,13 +1,16 @@
 import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { SurroundingsError } from '../errors.ts';
-import type { Verdict } from './decode.ts';
+import type { Request, Verdict } from './decode.ts';
+import type { Original, Shrunk } from './shrink.ts';
 
 /** A running helper process. */
 export interface DecoderProcess {
   pid: number;
   /** One file at a time: its verdict, or that the process died over it, or was ended after `deadlineMs`. */
   judge(file: string, deadlineMs: number): Promise<Verdict | 'died' | 'late'>;
+  /** Likewise one picture at a time: its thumbnail. */
+  shrink(original: Original, deadlineMs: number): Promise<Shrunk | 'died' | 'late'>;
   alive(): boolean;
   /** Ends it and resolves when it is gone. */
   stop(): Promise<void>;
@@ -28,18 +31,21 @@ export async function startDecoderProcess(): Promise<DecoderProcess> {
   const first = await answer(child, startDeadlineMs);
   if (first !== 'ready' || child.pid === undefined) {
     throw new SurroundingsError(
-      'the helper that verifies pictures does not start: is there memory left, and was `npm ci` run on this machine?',
+      'the helper that decodes pictures does not start: is there memory left, and was `npm ci` run on this machine?',
     );
   }
   // An idle helper keeps no command alive; while it works its deadline does.
   child.unref();
   child.channel?.unref();
+  const ask = (request: Request, deadlineMs: number): Promise<unknown> => {
+    child.send(request);
+    return answer(child, deadlineMs);
+  };
   return {
     pid: child.pid,
-    judge: async (file, deadlineMs) => {
-      child.send(file);
-      return (await answer(child, deadlineMs)) as Verdict | 'died' | 'late';
-    },
+    judge: async (file, deadlineMs) => (await ask({ judge: file }, deadlineMs)) as Verdict | 'died' | 'late',
+    shrink: async (original, deadlineMs) =>
+      (await ask({ shrink: original }, deadlineMs)) as Shrunk | 'died' | 'late',
     alive: () => isAlive(child),
     stop: () => stop(child),
   };

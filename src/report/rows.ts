@@ -32,6 +32,8 @@ export interface ReportRow {
   /** Ascending by `n`. */
   calls: ReportCall[];
   facts?: { mime: string; width: number; height: number; bytes: number; sha256: string };
+  /** The keys of its thumbnails, where there are any. */
+  thumbs?: { before?: string | undefined; after?: string | undefined } | undefined;
 }
 
 /** What a cell or a JSON field may hold; null where there is nothing to say. */

@@ -14,7 +14,7 @@ export interface RunFacts {
   /** The user's own columns, in the manifest's order. */
   columns: string[];
   /** Why it ended before its rows did. */
-  stop?: { code: ExitCode };
+  stop?: { code: ExitCode; reason?: string };
 }
 
 /** `summary.json`: rows of the whole manifest, calls and credits of this run alone. */

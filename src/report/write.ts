@@ -1,5 +1,6 @@
 import { type BookedCall, callsCsv, runsCsv } from './books.ts';
 import { failedCsv } from './failed.ts';
+import { pageHtml } from './page.ts';
 import { resultsCsv, resultsJsonl } from './results.ts';
 import type { ReportRow } from './rows.ts';
 import { createTally, type RunFacts, type Summary } from './summary.ts';
@@ -30,6 +31,10 @@ export async function writeReport(input: ReportInput, put: Put): Promise<Summary
   await put('failed.csv', blocks(failedCsv(input.rows(), columns)));
   await put('calls.csv', blocks(callsCsv(input.calls())));
   await put('runs.csv', runsCsv([...others, summary]));
+  await put(
+    'index.html',
+    blocks(pageHtml(input.rows(), { summary, columns, reason: input.run.stop?.reason })),
+  );
   await put('summary.json', `${JSON.stringify(summary, null, 2)}\n`);
   return summary;
 }

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
-import type { ExitCode } from '../errors.ts';
+import { exitCodes, type ExitCode } from '../errors.ts';
 import type { ThrottleKeys } from './keys.ts';
-import { rebuild, stop } from './scripts.ts';
+import { cancel, rebuild, stop, turn } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
 export interface Books {
@@ -18,7 +18,7 @@ export interface Books {
   recent: { call: string; account: string; at: number }[];
 }
 
-type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
+export type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
 
 /** A run's permission to spend: its state and its books in Redis. */
 export interface Ledger {
@@ -30,8 +30,24 @@ export interface Ledger {
   state(run: string): Promise<{ state: RunState; stop?: { code: ExitCode; reason: string } } | undefined>;
   /** No further call of the run is sent; the first reason stands. */
   stop(run: string, code: ExitCode, reason: string): Promise<void>;
+  /** No further call is sent until it is resumed. @returns the state it had; undefined as in `state` */
+  pause(run: string): Promise<RunState | undefined>;
+  /** A paused run goes on. @returns the state it had; undefined as in `state` */
+  resume(run: string): Promise<RunState | undefined>;
+  /** No further call is sent; its rows end as cancelled. @returns the state it had; undefined as in `state` */
+  cancel(run: string): Promise<RunState | undefined>;
+  /** What the run has spent so far, for people to look at. */
+  spent(run: string): Promise<Spent>;
   /** Forgets a finished run. */
   remove(run: string): Promise<void>;
+}
+
+export interface Spent {
+  charged: number;
+  unknown: number;
+  /** Calls in flight. */
+  open: number;
+  cap: number | undefined;
 }
 
 export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number): Ledger {
@@ -47,8 +63,11 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     redis
       .multi()
       .zadd(keys.log(account), 'GT', at + windowMs / 12, call)
-      .pexpire(keys.log(account), windowMs * 3)
+      .pexpire(keys.log(account), windowMs * 6)
       .exec();
+
+  const turnFrom = async (run: string, from: RunState, to: RunState): Promise<RunState | undefined> =>
+    stateOf(await redis.eval(turn, 1, keys.ledger(run), from, to));
 
   return {
     open: (run, books) => write(run, books, true),
@@ -62,8 +81,27 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     async stop(run, code, reason) {
       await redis.eval(stop, 1, keys.ledger(run), code, reason);
     },
+    pause: (run) => turnFrom(run, 'running', 'paused'),
+    resume: (run) => turnFrom(run, 'paused', 'running'),
+    async cancel(run) {
+      const reason = 'cancelled by its user';
+      return stateOf(await redis.eval(cancel, 1, keys.ledger(run), exitCodes.cancelled, reason));
+    },
+    async spent(run) {
+      const [charged, unknown, cap] = await redis.hmget(keys.ledger(run), 'charged', 'unknown', 'cap');
+      const open = await redis.hlen(keys.open(run));
+      const most = Number(cap ?? -1);
+      return {
+        charged: Number(charged ?? 0),
+        unknown: Number(unknown ?? 0),
+        open,
+        cap: most < 0 ? undefined : most,
+      };
+    },
     async remove(run) {
       await redis.del(keys.ledger(run), keys.open(run));
     },
   };
 }
+
+const stateOf = (answer: unknown): RunState | undefined => (answer as RunState) || undefined;

@@ -1,7 +1,7 @@
 /**
  * The throttle's decisions in Redis, each atomic, each safe to be sent twice. Redis' own clock is the only one.
  *
- * An account's `log` (ZSET: call → when it was sent) and `state` (hash): `paused` until when, `cap` lowered to and
+ * An account's `log` (ZSET: call → when it was sent, of the last five windows: the forecast needs those whose call is out) and `state` (hash): `paused` until when, `cap` lowered to and
  * `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and `probed` when last tried,
  * `refusing` since when, `firewall` 403s in a row.
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
@@ -89,7 +89,7 @@ for i = 3, #KEYS, 2 do
       most = most + 1
       redis.call('HSET', state, 'cap', most, 'cap_at', ms(now))
     end
-    redis.call('ZREMRANGEBYSCORE', log, '-inf', ms(now - window - widest))
+    redis.call('ZREMRANGEBYSCORE', log, '-inf', ms(now - 5 * window))
     local since = '(' .. ms(now - width)
     local n = redis.call('ZCOUNT', log, since, '+inf')
     if most - n > free then
@@ -109,7 +109,7 @@ if best == 0 then
 end
 if probe then redis.call('HSET', KEYS[best + 1], 'probed', ms(now)) end
 redis.call('ZADD', KEYS[best], ms(now), call)
-redis.call('PEXPIRE', KEYS[best], window * 3)
+redis.call('PEXPIRE', KEYS[best], window * 6)
 local account = ARGV[9 + (best - 1) / 2]
 redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
 return {'slot', account}
@@ -118,7 +118,7 @@ return {'slot', account}
 /** KEYS log. ARGV call, window. The call leaves now: move its entry, or put it back where it has left the log. */
 export const stamp = `${clock}
 redis.call('ZADD', KEYS[1], 'GT', ms(now), ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2] * 3)
+redis.call('PEXPIRE', KEYS[1], ARGV[2] * 6)
 return 1
 `;
 
@@ -184,6 +184,21 @@ export const stop = `
 if redis.call('HSETNX', KEYS[1], 'stop_code', ARGV[1]) == 1 then redis.call('HSET', KEYS[1], 'stop_reason', ARGV[2]) end
 if redis.call('HGET', KEYS[1], 'state') ~= 'cancelled' then redis.call('HSET', KEYS[1], 'state', 'stopped') end
 return 1
+`;
+
+/** KEYS ledger. ARGV from, to. → the state that the run had, '' where its books are lost */
+export const turn = `
+local state = redis.call('HGET', KEYS[1], 'state')
+if state == ARGV[1] then redis.call('HSET', KEYS[1], 'state', ARGV[2]) end
+return state or ''
+`;
+
+/** KEYS ledger. ARGV code, reason. A run that was stopped before stays so. → the state that the run had */
+export const cancel = `
+local state = redis.call('HGET', KEYS[1], 'state')
+if state ~= 'running' and state ~= 'paused' then return state or '' end
+redis.call('HSET', KEYS[1], 'state', 'cancelled', 'stop_code', ARGV[1], 'stop_reason', ARGV[2])
+return state
 `;
 
 /** KEYS state. ARGV reason, needed in a row. Parks the account, or counts towards it. */

@@ -54,8 +54,6 @@ export interface Throttle {
   refused(slot: Slot, retryAfterMs: number | undefined): Promise<void>;
   /** Parks an account, once this has happened `times` in a row. */
   park(account: string, code: ErrorCode, times: number): Promise<void>;
-  /** Parked accounts are tried again, each with one call. */
-  probe(): Promise<void>;
 }
 
 export interface ThrottleOptions {
@@ -168,10 +166,6 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     },
     async park(account, code, times) {
       await redis.eval(scripts.park, 1, keys.state(account), code, times);
-    },
-    async probe() {
-      // An account that was refused when the last run ended has not been refusing ever since.
-      for (const name of accounts) await redis.hdel(keys.state(name), 'probed', 'refusing');
     },
   };
 }

@@ -54,35 +54,41 @@ async function ended(child: ChildProcess): Promise<void> {
 
 const elsewhere: Owner = { host: 'another-machine', pid: 4711, started: '99' };
 
-describe('runs and their rows', () => {
-  const run: DeskRun = {
-    run: 'r1',
-    output: 'file:///out',
-    store: 's',
-    origin: 'https://api.example',
-    rows: 9,
-  };
+const run: DeskRun = {
+  v: 1,
+  run: 'r1',
+  output: 'file:///out',
+  store: 's',
+  origin: 'https://api.example',
+  manifest: 'm.csv',
+  rows: 9,
+  submitted: false,
+};
+const none = { settled: 0, succeeded: 0, skipped: 0, failed: 0, 'failed before': 0, held: 0 };
 
+describe('runs and their rows', () => {
   it('are on from when they are registered until they are removed', async () => {
     expect(await desk.runs()).toEqual([]);
     await desk.register(run);
     await desk.register({ ...run, rows: 10 });
     await desk.register({ ...run, run: 'r2' });
     await desk.settle('r1', 1, 'succeeded');
-    expect((await desk.runs()).toSorted((a, b) => (a.run < b.run ? -1 : 1))).toEqual([
+    expect(await desk.runs()).toEqual([
       { ...run, rows: 10 },
       { ...run, run: 'r2' },
     ]);
     await desk.remove('r1');
     expect(await desk.runs()).toEqual([{ ...run, run: 'r2' }]);
-    expect(await desk.progress('r1')).toEqual({ settled: 0, succeeded: 0, failed: 0 });
+    expect(await desk.progress('r1')).toEqual(none);
   });
 
   it('count once, however often they are settled', async () => {
     const ends = fc.array(
       fc.record({
         row: fc.integer({ min: 1, max: 40 }),
-        end: fc.constantFrom('succeeded' as const, 'failed' as const, 'other' as const),
+        end: fc.constantFrom(
+          ...(['succeeded', 'failed', 'failed before', 'skipped', 'held', 'other'] as const),
+        ),
       }),
       { maxLength: 30 },
     );
@@ -96,7 +102,10 @@ describe('runs and their rows', () => {
         expect(await desk.progress('r1')).toEqual({
           settled: settled.size,
           succeeded: rowsOf('succeeded').size,
+          skipped: rowsOf('skipped').size,
           failed: rowsOf('failed').size,
+          'failed before': rowsOf('failed before').size,
+          held: rowsOf('held').size,
         });
         const isSettled = await desk.settled('r1');
         for (let row = 1; row <= 50; row++) expect(isSettled(row)).toBe(settled.has(row));
@@ -106,10 +115,64 @@ describe('runs and their rows', () => {
   });
 
   it('tell how far the run is, and keep runs apart', async () => {
-    expect(await desk.settle('r1', 7, 'succeeded')).toEqual({ settled: 1, succeeded: 1, failed: 0 });
-    expect(await desk.settle('r1', 40_000, 'failed')).toEqual({ settled: 2, succeeded: 1, failed: 1 });
-    expect(await desk.progress('r2')).toEqual({ settled: 0, succeeded: 0, failed: 0 });
+    expect(await desk.settle('r1', 7, 'succeeded')).toEqual({ ...none, settled: 1, succeeded: 1 });
+    expect(await desk.settle('r1', 40_000, 'failed')).toEqual({
+      ...none,
+      settled: 2,
+      succeeded: 1,
+      failed: 1,
+    });
+    expect(await desk.progress('r2')).toEqual(none);
     expect((await desk.settled('r2'))(7)).toBe(false);
+  });
+});
+
+describe('a run that is finished', () => {
+  it('is off the desk and remembered with its summary, the latest two hundred of them', async () => {
+    await desk.register(run);
+    await desk.settle('r1', 1, 'succeeded');
+    await desk.finish('r1', { exit_code: 5 });
+    expect(await desk.runs()).toEqual([]);
+    expect(await desk.progress('r1')).toEqual(none);
+    expect(await desk.past()).toMatchObject([{ ...run, summary: { exit_code: 5 } }]);
+    await desk.finish('r1', { exit_code: 0 });
+    expect(await desk.past()).toHaveLength(1);
+    for (let i = 2; i <= 202; i++) {
+      await desk.register({ ...run, run: `r${i}` });
+      await desk.finish(`r${i}`, {});
+    }
+    const past = (await desk.past()).map((entry) => entry.run);
+    expect([past.length, past[0], past.at(-1)]).toEqual([200, 'r3', 'r202']);
+  });
+
+  it('of another version is passed over', async () => {
+    await redis.hset('{reshoot}:runs', 'r9', JSON.stringify({ v: 9, run: 'r9' }));
+    await redis.rpush('{reshoot}:past', JSON.stringify({ v: 9, run: 'r8' }));
+    await desk.register(run);
+    expect(await desk.runs()).toEqual([run]);
+    expect(await desk.past()).toEqual([]);
+  });
+});
+
+describe('the pulse of a run', () => {
+  it('counts its calls, their failures by code, and follows their length', async () => {
+    expect(await desk.pulse('r1')).toEqual({ calls: 0, latencyMs: undefined, errors: [] });
+    await desk.noteCall('r1', { id: 'a', ms: 1000, code: undefined });
+    await desk.noteCall('r1', { id: 'b', ms: 4000, code: undefined });
+    await desk.noteCall('r1', { id: '杯', ms: 9, code: 'reset' });
+    for (const id of ['c', 'd']) await desk.noteCall('r1', { id, ms: 9, code: 'gateway_error' });
+    expect(await desk.pulse('r1')).toEqual({
+      calls: 5,
+      latencyMs: 1100,
+      errors: [
+        { code: 'gateway_error', times: 2, lastId: 'd' },
+        { code: 'reset', times: 1, lastId: '杯' },
+      ],
+    });
+    for (let i = 0; i < 200; i++) await desk.noteCall('r1', { id: 'e', ms: 4000, code: undefined });
+    expect((await desk.pulse('r1')).latencyMs).toBeGreaterThan(3900);
+    await desk.remove('r1');
+    expect((await desk.pulse('r1')).calls).toBe(0);
   });
 });
 
@@ -186,7 +249,7 @@ describe('clear', () => {
     const others = ['reshoot2', 'reshoot:x', 'resh*', '[reshoot]'];
     for (const namespace of ['reshoot', ...others]) {
       const desk = createDesk(redis, namespace);
-      await desk.register({ run: 'r1', output: '', store: '', origin: '', rows: 1 });
+      await desk.register(run);
       await desk.settle('r1', 1, 'succeeded');
       await desk.lease('feed:r1');
       await desk.beat();
@@ -218,10 +281,31 @@ describe('clear', () => {
     expect(before).toHaveLength(others.length * 9 + 1);
   });
 
+  it('leaves what was submitted, and what is past', async () => {
+    const keys = throttleKeys('reshoot', 'https://api.example');
+    for (const [id, submitted] of [
+      ['r1', true],
+      ['r11', false],
+      ['r0', false],
+    ] as const) {
+      await desk.register({ ...run, run: id, submitted });
+      await desk.settle(id, 1, 'succeeded');
+      await redis.hset(keys.ledger(id), 'state', 'paused');
+    }
+    await desk.finish('r0', {});
+    await desk.clear();
+    expect((await desk.runs()).map((entry) => entry.run)).toEqual(['r1']);
+    expect(await desk.past()).toHaveLength(1);
+    expect(await desk.progress('r1')).toMatchObject({ settled: 1 });
+    expect(await redis.hget(keys.ledger('r1'), 'state')).toBe('paused');
+    expect(await desk.progress('r11')).toEqual(none);
+    expect(await redis.exists(keys.ledger('r11'))).toBe(0);
+  });
+
   it('takes a namespace by its letters, not as a pattern', async () => {
     const name = 'a.b-c_d';
-    await createDesk(redis, name).register({ run: 'r', output: '', store: '', origin: '', rows: 1 });
-    await createDesk(redis, 'aXb-c_d').register({ run: 'r', output: '', store: '', origin: '', rows: 1 });
+    await createDesk(redis, name).register(run);
+    await createDesk(redis, 'aXb-c_d').register(run);
     await createDesk(redis, name).clear();
     expect(await redis.keys('*')).toEqual(['{aXb-c_d}:runs']);
   });

@@ -4,9 +4,9 @@ import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
+import { built } from '../fixtures/build.ts';
 import { startRedis } from '../fixtures/redis.ts';
 import { createRig, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
@@ -143,9 +143,8 @@ async function workersAt(url: string, count: number): Promise<void> {
   }
 }
 
-/** `workers/edit.ts` itself, as a container starts it. */
+/** `workers/edit.ts` itself, compiled, as a container starts it. */
 function startEditWorker(redisUrl: string) {
-  const entry = fileURLToPath(new URL('../../workers/edit.ts', import.meta.url));
   const env = {
     PATH: process.env['PATH'] ?? '',
     HOME: rig.dir,
@@ -155,7 +154,7 @@ function startEditWorker(redisUrl: string) {
     SPIDERHUBS_BASE_URL: rig.simulator.url,
     REDIS_URL: redisUrl,
   };
-  const args = ['--import', import.meta.resolve('tsx'), entry, '--concurrency', '40'];
+  const args = [built('workers/edit.js'), '--concurrency', '40'];
   const child = spawn(process.execPath, args, { cwd: rig.dir, env, stdio: ['ignore', 'ignore', 'pipe'] });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { createAccounts } from '../../src/throttle/accounts.ts';
 import { throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
 import { createLedger, type Books, type Ledger } from '../../src/throttle/ledger.ts';
 import {
@@ -361,12 +362,12 @@ describe('a parked account', () => {
   it('is tried with one call when somebody asks for it, and is free once that is answered', async () => {
     const throttle = throttleOf({ windowMs: 5000 });
     await throttle.park('a', 'no_credit', 1);
-    await throttle.probe();
+    await createAccounts(redis, keys, ['a'], 5, 400).probe();
     const probe = await slotOf(throttle, 'call-1');
     expect(await waits(throttle, 'call-2')).toBe(true);
     await throttle.settle(probe, free);
     expect(await take(throttle, 'call-2')).toMatchObject({ none: 'parked' });
-    await throttle.probe();
+    await createAccounts(redis, keys, ['a'], 5, 400).probe();
     await throttle.settle(await slotOf(throttle, 'call-2'), paid);
     for (let i = 3; i < 5; i++) await slotOf(throttle, `call-${i}`);
     expect(await state('parked')).toBeNull();
@@ -488,7 +489,7 @@ describe('a refusal', () => {
     const slot = await slotOf(throttle, 'call-1');
     await throttle.refused(slot, 1);
     await sleep(620);
-    await throttle.probe();
+    await createAccounts(redis, keys, ['a'], 5, 400).probe();
     await throttle.refused(slot, 1);
     expect(await state('parked')).toBeNull();
   });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ExitCode } from '../../src/errors.ts';
+import { codes, type ExitCode } from '../../src/errors.ts';
 import { exitCodeOf, type Ending } from '../../src/report/exit.ts';
 import { createTally, type Summary } from '../../src/report/summary.ts';
 import { summaryText } from '../../src/report/text.ts';
@@ -88,10 +88,10 @@ describe('summaryText', () => {
   it('says what happened and nothing to do when all is done', () => {
     expect(summaryText(summary, 'out/')).toBe(
       [
-        'Run r7: 7 rows: 7 succeeded',
+        'Run r7: 7 rows: 7 succeeded, in 1 h 0 min',
         '8 calls, 7 credits charged, 1 more perhaps',
         'A call took 12.3 s (median), 30.0 s (95 %), 31.0 s (longest)',
-        'Report: out/report',
+        'Report: out/report/index.html',
         '',
       ].join('\n'),
     );
@@ -101,13 +101,25 @@ describe('summaryText', () => {
     const rows = { ...noRows, succeeded: 7, failed: 2, held: 1, not_attempted: 3, invalid: 1 };
     const text = summaryText({ ...summary, rows, by_error: { timeout: 2 }, exit_code: 8 }, 'out');
     expect(text.split('\n').slice(3)).toEqual([
-      'Errors: 2 timeout',
-      'Report: out/report',
+      'Errors:',
+      '  2 timeout: no whole answer within --timeout',
+      'Report: out/report/index.html',
       'Stopped: the credit cap or the retry budget is used up. Raise it, then go on.',
       'To go on: the same command again, or reshoot run out/report/failed.csv -o out',
       'To pay for the held rows perhaps twice: reshoot run out/report/failed.csv -o out --on-unknown retry',
       '',
     ]);
+  });
+
+  it('fits a screen, the most frequent errors first, however many went wrong', () => {
+    const rows = { ...noRows, succeeded: 1, skipped: 2, failed: 30, held: 2, cancelled: 1, invalid: 4 };
+    const all = Object.keys(codes).map((code, i) => [code, i + 1] as const);
+    const text = summaryText({ ...summary, rows, by_error: Object.fromEntries(all), exit_code: 143 }, 'out');
+    const lines = text.split('\n');
+    expect(lines[4]).toMatch(new RegExp(`^  ${all.length} ${all.at(-1)?.[0]}: `));
+    expect(lines).toContain(`  and ${all.length - 6} more in the report`);
+    const onScreen = lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / 80)), 0);
+    expect(onScreen).toBeLessThanOrEqual(24);
   });
 
   it('asks for mended rows where trying again is in vain, in words a shell takes', () => {

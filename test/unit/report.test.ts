@@ -144,8 +144,8 @@ const table = (csv: string | undefined): Record<string, string>[] =>
 describe('writeReport', () => {
   it('writes every file, the summary last', async () => {
     const { files } = await written();
-    const tables = ['results.jsonl', 'results.csv', 'failed.csv', 'calls.csv', 'runs.csv'];
-    expect(Object.keys(files)).toEqual([...tables, 'summary.json']);
+    const others = ['results.jsonl', 'results.csv', 'failed.csv', 'calls.csv', 'runs.csv', 'index.html'];
+    expect(Object.keys(files)).toEqual([...others, 'summary.json']);
   });
 
   it("has the contract's fields in the contract's order, then the user's", async () => {

@@ -1,0 +1,43 @@
+import type { Log } from '../log.ts';
+import type { DeskRun } from '../queue/desk.ts';
+import { findOutput, type Output } from './output.ts';
+
+/** Outputs that a process has opened, by run. */
+export interface Outputs {
+  /** One that was found before. */
+  of(run: string): Output | undefined;
+  /** The run's output, where it is seen here and is for this API; else the log says once why not. */
+  find(run: Pick<DeskRun, 'run' | 'output' | 'store' | 'origin'>): Promise<Output | undefined>;
+}
+
+/** @param origin the API that this process works for */
+export function createOutputs(origin: string, log: Log): Outputs {
+  const known = new Map<string, Output>();
+  const told = new Set<string>();
+  return {
+    of: (run) => known.get(run),
+    async find(run) {
+      const seen = known.get(run.run);
+      if (seen) return seen;
+      const output = run.origin === origin ? await findRunOutput(run) : undefined;
+      if (output) {
+        known.set(run.run, output);
+        return output;
+      }
+      const why =
+        run.origin === origin
+          ? 'its output is not seen here'
+          : `it is for ${run.origin}, this worker for ${origin}`;
+      if (!told.has(run.run))
+        log.warn({ run: run.run, output: run.output }, `not working on this run: ${why}`);
+      told.add(run.run);
+      return undefined;
+    },
+  };
+}
+
+/** The very output that the run means, if this machine sees it. */
+export async function findRunOutput(run: Pick<DeskRun, 'output' | 'store'>): Promise<Output | undefined> {
+  const output = await findOutput(run.output);
+  return output?.store === run.store ? output : undefined;
+}

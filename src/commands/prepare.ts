@@ -1,0 +1,49 @@
+import { checkManifest, type Check } from '../batch/check.ts';
+import { findOutput } from '../batch/output.ts';
+import type { PlanOptions } from '../batch/plan.ts';
+import type { Config } from '../config.ts';
+import { UsageError } from '../errors.ts';
+import { refuses } from './check.ts';
+import { checkDocument, checkText } from './check-text.ts';
+import type { Io } from './io.ts';
+import { readPlanOptions, type PlanFlags } from './plan-options.ts';
+
+/** Above this many credits a person is asked first. */
+const askAbove = 100;
+
+/** A sound manifest that its user wants done. */
+export interface Prepared {
+  options: PlanOptions;
+  found: Check;
+  /** The output as the user named it. */
+  target: string;
+}
+
+/** Checks what `run` and `submit` are about to do. Undefined: refused, and said why. */
+export async function prepare(
+  command: string,
+  file: string,
+  flags: PlanFlags,
+  config: Config,
+  io: Io,
+): Promise<Prepared | undefined> {
+  const { output: target } = flags;
+  if (target === undefined) throw new UsageError(`${command} needs an output: -o FOLDER`);
+  const options = readPlanOptions(file, flags, config);
+  const found = await checkManifest(file, options, target, await findOutput(target));
+  if (refuses(found, options.manifest.skipInvalid)) {
+    io.err(checkText(file, found));
+    io.err('Nothing was sent. Mend the manifest, or leave such rows out with --skip-invalid.\n');
+    if (flags.json) io.out(`${JSON.stringify(checkDocument(file, found), null, 2)}\n`);
+    return undefined;
+  }
+  if (!flags.quiet) io.err(checkText(file, found));
+  return (await agreed(found, flags, io)) ? { options, found, target } : undefined;
+}
+
+async function agreed(found: Check, flags: PlanFlags, io: Io): Promise<boolean> {
+  if (flags.yes || !io.ask || found.credits.least <= askAbove) return true;
+  const { least, most } = found.credits;
+  const answer = await io.ask(`This spends ${least} to ${most} credits. Go on? [y/N] `);
+  return /^\s*(y|yes|是|好)\s*$/i.test(answer);
+}

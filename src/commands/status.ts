@@ -1,0 +1,125 @@
+import type { Desks } from '../batch/desks.ts';
+import { lookAt } from '../batch/look.ts';
+import type { Output } from '../batch/output.ts';
+import { findRunOutput } from '../batch/outputs.ts';
+import { standingRows, type StandingRow } from '../batch/rows.ts';
+import { printable } from '../cells.ts';
+import type { Config } from '../config.ts';
+import { exitCodes, SurroundingsError, UsageError, type ExitCode } from '../errors.ts';
+import type { DeskRun, PastRun } from '../queue/desk.ts';
+import type { Summary } from '../report/summary.ts';
+import { summaryText } from '../report/text.ts';
+import { outputFolder } from '../storage/open.ts';
+import type { Io } from './io.ts';
+import { renderView, type Screen } from './display/frame.ts';
+import { rowLine, rowStory, runsTable, type RunLine } from './status-text.ts';
+import { brieflyWithDesks, findRun, isPast, withDesks } from './with-desks.ts';
+
+export interface StatusFlags {
+  /** Only rows of this state. */
+  rows?: string;
+  json?: boolean;
+}
+
+const states: readonly StandingRow['is'][] = [
+  'waiting',
+  'in_flight',
+  'succeeded',
+  'skipped',
+  'failed',
+  'held',
+  'cancelled',
+  'not_attempted',
+  'invalid',
+];
+
+/** Says how all runs stand, or a run, its rows, or one row's whole story. Changes nothing. */
+export function status(
+  run: string | undefined,
+  row: string | undefined,
+  flags: StatusFlags,
+  config: Config,
+  io: Io,
+): Promise<ExitCode> {
+  if (flags.rows !== undefined && !['all', ...states].includes(flags.rows))
+    throw new UsageError(`--rows ${flags.rows}: write all, ${states.join(', ')}`);
+  const json = (value: unknown): void => io.out(`${JSON.stringify(value, null, 2)}\n`);
+  const ok = exitCodes.ok;
+  if (run === undefined) {
+    return brieflyWithDesks(config, async (desks) => {
+      const lines = await allRuns(desks, config);
+      if (flags.json) json(lines);
+      else io.out(lines.length > 0 ? runsTable(lines) : 'No run is known to this Redis.\n');
+      return ok;
+    });
+  }
+  if (row === undefined && flags.rows === undefined) {
+    return brieflyWithDesks(config, async (desks) => {
+      const known = await findRun(desks, run);
+      if (isPast(known)) {
+        if (flags.json) json(known.summary);
+        else io.out(summaryText(known.summary as unknown as Summary, outputFolder(known.output)));
+      } else {
+        const view = await lookAt(desks, config, known);
+        if (flags.json) json(view);
+        else io.out(`${renderView(view, screenOf(io))}\n`);
+      }
+      return ok;
+    });
+  }
+  return withDesks(config, async (desks) => {
+    const known = await findRun(desks, run);
+    const rows = standingRows(await outputOf(known), run, desks.desk);
+    if (row === undefined) {
+      for await (const standing of rows) {
+        if (flags.rows !== 'all' && standing.is !== flags.rows) continue;
+        io.out(flags.json ? `${JSON.stringify(rowDocument(standing))}\n` : rowLine(standing));
+      }
+      return ok;
+    }
+    for await (const standing of rows) {
+      if (standing.row.id !== row) continue;
+      if (flags.json) json(rowDocument(standing));
+      else io.out(rowStory(standing, known));
+      return ok;
+    }
+    throw new UsageError(
+      `run ${run} has no row "${printable(row, 80)}"; all: reshoot status ${run} --rows all`,
+    );
+  });
+}
+
+/** What is printed may be piped, so it has no colours. */
+function screenOf(io: Io): Screen {
+  const columns = io.terminal?.stream.columns ?? 100;
+  return { columns, rows: Infinity, color: false, now: new Date(), awake: true };
+}
+
+/** Every run that is on, and those that ended, the latest last. */
+async function allRuns(desks: Desks, config: Config): Promise<RunLine[]> {
+  const past = await desks.desk.past();
+  const on = await desks.desk.runs();
+  const views = await Promise.all(on.map((run) => lookAt(desks, config, run)));
+  return [...past.map((run) => ({ past: run })), ...views.map((view) => ({ view }))];
+}
+
+async function outputOf(run: DeskRun | PastRun): Promise<Output> {
+  const output = await findRunOutput(run);
+  if (output) return output;
+  throw new SurroundingsError(
+    `the output of run ${run.run}, ${outputFolder(run.output)}, is not seen on this machine: ask where it is`,
+  );
+}
+
+function rowDocument({ row, is, report }: StandingRow): object {
+  const { calls, output, errorCode, errorMessage } = report;
+  return {
+    id: row.id,
+    row: row.row,
+    status: is,
+    output: output ?? null,
+    error_code: errorCode ?? null,
+    error_message: errorMessage ?? null,
+    calls,
+  };
+}

@@ -1,0 +1,28 @@
+import { openOutput } from '../batch/output.ts';
+import { planRun } from '../batch/plan.ts';
+import type { Config } from '../config.ts';
+import { exitCodes, type ExitCode } from '../errors.ts';
+import { check } from './check.ts';
+import type { Io } from './io.ts';
+import type { PlanFlags } from './plan-options.ts';
+import { prepare } from './prepare.ts';
+import { nobodyWorks } from './steer.ts';
+import { withDesks } from './with-desks.ts';
+
+/** Checks and plans, leaves the run to the workers, and prints its id. */
+export async function submit(file: string, flags: PlanFlags, config: Config, io: Io): Promise<ExitCode> {
+  if (flags.dryRun) return check(file, flags, config, io);
+  const prepared = await prepare('submit', file, flags, config, io);
+  if (!prepared) return exitCodes.usage;
+  const { options, found, target } = prepared;
+  return withDesks(config, async (desks) => {
+    const output = await openOutput(target);
+    const planned = await planRun(found.manifest, output, { ...options, submitted: true }, desks);
+    await desks.accounts.probe();
+    const { run, rows } = planned;
+    io.out(flags.json ? `${JSON.stringify({ run, rows, to_do: found.due }, null, 2)}\n` : `${run}\n`);
+    if (planned.how === 'joined') io.err('This plan is already on; nothing was added.\n');
+    if ((await desks.desk.living()).length === 0) io.err(nobodyWorks);
+    return exitCodes.ok;
+  });
+}

@@ -1,0 +1,91 @@
+import type { Redis } from 'ioredis';
+import { UsageError } from '../errors.ts';
+import { isSame, livesHere, ownerSchema, self, type Owner } from '../owner.ts';
+import type { DeskKey } from './keys.ts';
+
+/** A lease lasts this long beyond its owner, unless the owner is known to be dead. */
+const leaseMs = 10_000;
+/** A process that has not been heard of for this long is taken for dead. */
+export const heartbeatLifeMs = 30_000;
+
+/** Who is there, and who is in charge of what. */
+export interface Presence {
+  /** Says that this process works. @returns all that do, this one included */
+  beat(): Promise<Owner[]>;
+  /** All processes that work. */
+  living(): Promise<Owner[]>;
+  /** This process goes. */
+  leave(): Promise<void>;
+  /** @throws UsageError when living processes use another limit */
+  agree(limit: number, windowMs: number): Promise<void>;
+  /** Takes or keeps a lease. @returns the other owner who has it, or undefined: it is ours */
+  lease(name: string): Promise<Owner | undefined>;
+  /** Who has a lease, if anybody living has. */
+  holder(name: string): Promise<Owner | undefined>;
+  release(name: string): Promise<void>;
+}
+
+/** ARGV life, and the owner who lives, if it is to be entered. → all owners heard of within that time */
+const beatScript = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+if ARGV[2] then redis.call('ZADD', KEYS[1], now, ARGV[2]) end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
+return redis.call('ZRANGE', KEYS[1], 0, -1)`;
+
+/** ARGV owner, life, an owner known to be dead or ''. → '' or the owner who has it. */
+const leaseScript = `
+local owner = redis.call('GET', KEYS[1])
+if owner and owner ~= ARGV[1] and owner ~= ARGV[3] then return owner end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return ''`;
+
+const releaseScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0`;
+
+export function createPresence(redis: Redis, key: DeskKey): Presence {
+  const me = JSON.stringify(self);
+  const heard = async (...entered: string[]): Promise<Owner[]> => {
+    const life = String(heartbeatLifeMs);
+    const members = (await redis.eval(beatScript, 1, key('workers'), life, ...entered)) as string[];
+    return members.map(parseOwner).filter((owner) => livesHere(owner) !== false);
+  };
+  const holder = async (name: string): Promise<{ text: string; owner: Owner } | undefined> => {
+    const text = await redis.get(key('lease', name));
+    return text ? { text, owner: parseOwner(text) } : undefined;
+  };
+
+  return {
+    beat: () => heard(me),
+    living: () => heard(),
+    async leave() {
+      await redis.zrem(key('workers'), me);
+    },
+    async agree(limit, windowMs) {
+      const mine = `${limit} calls in ${windowMs / 1000} s`;
+      const others = (await heard()).filter((owner) => !isSame(owner, self));
+      const theirs = await redis.get(key('limit'));
+      if (theirs && theirs !== mine && others.length > 0) {
+        throw new UsageError(
+          `${others.length} living reshoot process(es) on this Redis use a limit of ${theirs}, this one ${mine}: ` +
+            'set RESHOOT_RATE_LIMIT and RESHOOT_RATE_WINDOW alike, or use another RESHOOT_NAMESPACE for another API',
+        );
+      }
+      await redis.set(key('limit'), mine);
+    },
+    async lease(name) {
+      const held = await holder(name);
+      const dead = held && livesHere(held.owner) === false ? held.text : '';
+      const other = (await redis.eval(leaseScript, 1, key('lease', name), me, leaseMs, dead)) as string;
+      return other === '' ? undefined : parseOwner(other);
+    },
+    async holder(name) {
+      const held = await holder(name);
+      return held && livesHere(held.owner) !== false ? held.owner : undefined;
+    },
+    async release(name) {
+      await redis.eval(releaseScript, 1, key('lease', name), me);
+    },
+  };
+}
+
+const parseOwner = (text: string): Owner => ownerSchema.parse(JSON.parse(text));

@@ -1,0 +1,222 @@
+import { access, readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer, type AddressInfo } from 'node:net';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { startRedis } from '../fixtures/redis.ts';
+import { createRig, until, type Ended, type Rig, type RigOptions } from '../fixtures/rig.ts';
+
+let rig: Rig;
+const open = async (options: RigOptions = {}): Promise<void> => {
+  rig = await createRig(options);
+};
+afterEach(() => rig.close());
+
+const small = ['-o', 'out', '--size', '64x64'];
+const prompts = (count: number): string[] => Array.from({ length: count }, (_, i) => `scene ${i + 1}`);
+const steady = (ms: number) => ({ min: ms, max: ms });
+const paid = (): number => rig.simulator.calls.filter((call) => call.charged).length;
+
+/** Submits the manifest. @returns the run's id */
+async function submitted(file: string): Promise<string> {
+  const { code, stdout, stderr } = await rig.run(['submit', file, ...small]);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  return stdout.trim();
+}
+
+describe('a submitted run', () => {
+  it('waits for a worker, whoever comes and goes, and is done by one', async () => {
+    await open();
+    const file = await rig.manifest(prompts(3));
+    const first = await rig.run(['submit', file, ...small]);
+    expect(first).toMatchObject({ code: 0, stderr: expect.stringContaining('No worker is alive') });
+    const run = first.stdout.trim();
+    expect(run).toMatch(/^r\w+-[0-9a-f]{6}$/);
+    const again = await rig.run(['submit', file, ...small, '--json']);
+    expect(JSON.parse(again.stdout)).toEqual({ run, rows: 3, to_do: 3 });
+    const other = await rig.run(['submit', file, '-o', 'out', '--size', '128x128']);
+    expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(`wait ${run}.*cancel ${run}`) });
+    expect(rig.simulator.calls).toHaveLength(0);
+    const waiting = rig.start(['wait', run]);
+    expect(await rig.run(['worker', '--drain'])).toMatchObject({ code: 0 });
+    const waited = await waiting.ended;
+    expect(waited).toMatchObject({ code: 0, stdout: expect.stringContaining('3 succeeded') });
+    expect(paid()).toBe(3);
+    const all = await rig.run(['status']);
+    expect(all.stdout).toMatch(new RegExp(`${run} +exit 0 +3 of 3 +3 +.*manifest.csv`));
+    const late = await rig.run(['wait', run, '--json']);
+    expect(late.code).toBe(0);
+    expect(JSON.parse(late.stdout)).toEqual(await rig.summary());
+  });
+
+  it('is cancelled without anybody who works: the report is there, nothing was sent', async () => {
+    await open();
+    const run = await submitted(await rig.manifest(prompts(2)));
+    const cancelled = await rig.run(['cancel', run]);
+    expect(cancelled).toMatchObject({ code: 0, stdout: expect.stringContaining('is cancelled. Report:') });
+    expect((await rig.results()).map(({ status }) => status)).toEqual(['cancelled', 'cancelled']);
+    expect(await rig.run(['wait', run])).toMatchObject({ code: 14 });
+    expect(await rig.run(['resume', run])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('finished'),
+    });
+    expect(await rig.run(['worker', '--drain'])).toMatchObject({ code: 0 });
+    expect(rig.simulator.calls).toHaveLength(0);
+    expect(await rig.run(['run', join(rig.dir, 'manifest.csv'), ...small])).toMatchObject({ code: 0 });
+    expect(paid()).toBe(2);
+  });
+});
+
+describe('a run that is on', () => {
+  it('is paused, resumed and cancelled: what is in flight is kept, what is not sent costs nothing', async () => {
+    await open({ limit: 3, windowMs: 3000, latency: steady(1500) });
+    const file = await rig.manifest(prompts(12));
+    const run = rig.start(['run', file, ...small]);
+    await until(() => rig.simulator.inFlight === 3);
+    const id = (await rig.run(['status', '--json'])).stdout.match(/"run": "(\w+-\w+)"/)?.[1] ?? '';
+    expect(await rig.run(['pause', id])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`resume ${id}`),
+    });
+    await until(() => rig.simulator.inFlight === 0);
+    const before = rig.simulator.calls.length;
+    expect(await rig.run(['pause', id])).toMatchObject({ stdout: expect.stringContaining('already') });
+    const { stdout } = await rig.run(['status', id]);
+    expect(stdout).toContain('paused');
+    // Two windows of the limit went by.
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(rig.simulator.calls).toHaveLength(before);
+    expect(await rig.run(['resume', id])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('goes on'),
+    });
+    await until(() => rig.simulator.calls.length > before);
+    expect(await rig.run(['cancel', id])).toMatchObject({ code: 0, stdout: expect.stringContaining('wait') });
+    const ended = await run.ended;
+    expect(ended).toMatchObject({ code: 14, stdout: expect.stringContaining('cancelled') });
+    const { rows, calls } = await rig.summary();
+    expect(calls).toBe(rig.simulator.calls.length);
+    expect(rows).toMatchObject({ succeeded: paid(), cancelled: 12 - paid() });
+    expect(paid()).toBeLessThan(12);
+    expect(paid()).toBeGreaterThan(before - 1);
+  });
+
+  it('tells of its rows, and a row of all its calls', async () => {
+    await open({ latency: steady(100) });
+    const hostile = '<b>\u001B[31m杯子🏺';
+    const file = await rig.manifest(['fine [sim:503]', 'bad [sim:422*]', 'good'], {
+      note: ['a', 'b', 'c'],
+    });
+    await writeFile(
+      file,
+      (await readFile(file, 'utf8')).replace('"r3"', `"${hostile.replace('\u001B', '')}"`),
+    );
+    expect(await rig.run(['run', file, ...small])).toMatchObject({ code: 6 });
+    const { run } = await rig.summary();
+    const failed = await rig.run(['status', run, '--rows', 'failed']);
+    expect(failed.stdout).toMatch(/^ +2 {2}failed +r2 {2}unprocessable: .*\n$/);
+    const all = await rig.run(['status', run, '--rows', 'all', '--json']);
+    expect(
+      all.stdout
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line).status),
+    ).toEqual(['succeeded', 'failed', 'succeeded']);
+    const story = await rig.run(['status', run, 'r1']);
+    expect(story.stdout).toMatch(/r1: row 1 of run .*\n.*succeeded\n.*out\/r1\.jpg/);
+    expect(story.stdout).toMatch(
+      / 1 .* 1 .* 503 +unknown +gateway_error: .*\n.* 2 .* 2 .* 200 +yes +succeeded\n$/,
+    );
+    expect((await rig.run(['status', run, 'r9'])).stderr).toContain('no row "r9"');
+    expect(await rig.run(['status', 'r0'])).toMatchObject({ code: 2, stderr: expect.stringContaining(run) });
+    expect(await rig.run(['status', run, '--rows', 'lost'])).toMatchObject({ code: 2 });
+  });
+
+  it('is waited for elsewhere; a signal ends the wait and not the run', async () => {
+    const redis = await startRedis();
+    try {
+      await open({ redisUrl: redis.url, latency: steady(4000) });
+      const run = rig.start(['run', await rig.manifest(prompts(3)), ...small]);
+      await until(() => rig.simulator.inFlight === 3);
+      const id = (await rig.run(['status', '--json'])).stdout.match(/"run": "(\w+-\w+)"/)?.[1] ?? '';
+      const waiting = rig.start(['wait', id]);
+      await new Promise((resolve) => setTimeout(resolve, 1500));
+      waiting.kill('SIGINT');
+      expect(await waiting.ended).toMatchObject({ code: 130, stderr: expect.stringContaining('goes on') });
+      expect(await run.ended).toMatchObject({ code: 0 });
+      // Redis remembers the end when the output is out of sight.
+      expect(await rig.run(['wait', id, '--json'])).toMatchObject({ code: 0 });
+    } finally {
+      await redis.close();
+    }
+  });
+});
+
+it('every command that only looks or steers ends with 1 within 10 s when Redis is gone or silent', async () => {
+  await open();
+  const silent = createServer().listen(0, '127.0.0.1');
+  await once(silent, 'listening');
+  const mute = `redis://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  try {
+    const file = await rig.manifest(prompts(1));
+    const commands = [
+      ['status'],
+      ['wait', 'r1'],
+      ['pause', 'r1'],
+      ['resume', 'r1'],
+      ['cancel', 'r1'],
+      ['submit', file, ...small],
+      ['doctor'],
+    ];
+    const timed = async (args: string[], url: string): Promise<[Ended, number]> => {
+      const started = performance.now();
+      return [await rig.run(args, {}, { REDIS_URL: url }), performance.now() - started];
+    };
+    for (const url of ['redis://127.0.0.1:1', mute]) {
+      const ends = await Promise.all(commands.map((args) => timed(args, url)));
+      for (const [i, [{ code, stdout, stderr }, ms]] of ends.entries()) {
+        expect({ command: commands[i]?.[0], code, says: stdout + stderr }).toMatchObject({
+          code: 1,
+          says: expect.stringContaining('does not answer'),
+        });
+        expect(ms).toBeLessThan(10_000);
+      }
+    }
+    await expect(stat(join(rig.out, '.reshoot'))).rejects.toThrow('ENOENT');
+  } finally {
+    silent.close();
+  }
+});
+
+describe('doctor', () => {
+  it('finds all well, never shows the key, and leaves nothing behind', async () => {
+    await open();
+    const { code, stdout, stderr } = await rig.run(['doctor', '-o', 'new/out']);
+    expect({ code, stdout, stderr }).toMatchObject({ code: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /ok +redis +(redis|valkey) \d+\.\d+.*, private, in .*\n.*ok +key +present for default/,
+    );
+    expect(stdout).toMatch(/ok +output .*new\/out is writable, [\d.]+ GB free/);
+    expect(stdout).toMatch(/ok +decoder/);
+    expect(stdout).not.toContain('sk_live');
+    await expect(access(join(rig.dir, 'new'))).rejects.toThrow('ENOENT');
+  });
+
+  it('names what is bad or worrying, and ends with 1', async () => {
+    const redis = await startRedis();
+    try {
+      await open();
+      await writeFile(join(rig.dir, 'file'), '');
+      const env = { REDIS_URL: redis.url, SPIDERHUBS_API_KEY: '' };
+      const { code, stdout } = await rig.run(['doctor', '-o', 'file/out'], {}, env);
+      expect({ code, stdout }).toMatchObject({ code: 1 });
+      expect(stdout).toMatch(/WORRY +redis +no append-only file/);
+      expect(stdout).toMatch(/BAD +key +none: set SPIDERHUBS_API_KEY/);
+      expect(stdout).toMatch(/BAD +output .*ENOTDIR/);
+      const none = await rig.run(['doctor'], {}, { PATH: '/nowhere' });
+      expect(none).toMatchObject({ code: 1, stdout: expect.stringContaining('scripts/redis.sh') });
+    } finally {
+      await redis.close();
+    }
+  });
+});
