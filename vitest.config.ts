@@ -1,19 +1,38 @@
 import { defineConfig } from 'vitest/config';
 
-/** `unit` is pure and runs side by side; `edge` meets real servers, clocks and processes, one file at a time. */
+/** Tests of rates, memory and moments, which another test beside them would disturb. */
+const alone = ['throttle', 'throttle-processes', 'freeze', 'memory', 'embedded-crowd', 'redis-gone'].map(
+  (name) => `test/edge/${name}.test.ts`,
+);
+
+const edge = {
+  globalSetup: ['test/fixtures/build.ts'],
+  testTimeout: 120_000,
+  hookTimeout: 60_000,
+};
+
+/** `unit` is pure; `edge` meets real servers, clocks and processes and mostly waits for them; `alone` is `edge` one by one. */
 export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 0 } } },
       {
         test: {
+          ...edge,
           name: 'edge',
           include: ['test/edge/**/*.test.ts'],
-          globalSetup: ['test/fixtures/build.ts'],
-          fileParallelism: false,
-          testTimeout: 120_000,
-          hookTimeout: 60_000,
+          exclude: alone,
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          ...edge,
+          name: 'alone',
+          include: alone,
+          fileParallelism: false,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

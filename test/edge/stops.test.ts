@@ -173,7 +173,7 @@ describe('what is wrong with a command', () => {
       [['run', good], /-o FOLDER/],
       [['run', good, ...small, '--max-attempts', '0'], /--max-attempts 0/],
       [['frobnicate'], /frobnicate/],
-      [['submit', good, ...small], /not yet/],
+      [['retry', 'out'], /not yet/],
       [['report', 'out'], /no run/],
       [['run', bad, ...small], /bad\.csv:2:image.*→/, bare],
       [['run', good, ...small], /SPIDERHUBS_API_KEY/, { SPIDERHUBS_API_KEY: '' }],
@@ -229,7 +229,8 @@ describe('around a run', () => {
 });
 
 async function contents(folder: string): Promise<Record<string, string>> {
-  const names = (await readdir(folder)).sort();
-  const texts = names.map(async (name) => [name, await readFile(join(folder, name), 'utf8')] as const);
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const texts = files.sort().map(async (file) => [file, await readFile(file, 'latin1')] as const);
   return Object.fromEntries(await Promise.all(texts));
 }

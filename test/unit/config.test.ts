@@ -46,6 +46,7 @@ describe('readConfig', () => {
       stateDir: process.platform === 'darwin' ? darwin : other,
       searchPath: '',
       runtimeDir: undefined,
+      dumbTerminal: false,
       rateLimit: 30,
       rateWindowMs: 60_000,
       logLevel: undefined,
@@ -70,6 +71,7 @@ describe('readConfig', () => {
       RESHOOT_RATE_LIMIT: '12',
       RESHOOT_RATE_WINDOW: '500ms',
       RESHOOT_LOG_LEVEL: 'debug',
+      TERM: 'dumb',
     };
     expect(readConfig(env)).toEqual({
       accounts: [],
@@ -79,6 +81,7 @@ describe('readConfig', () => {
       stateDir: '/var/lib/reshoot',
       searchPath: '',
       runtimeDir: '/run/user/1000',
+      dumbTerminal: true,
       rateLimit: 12,
       rateWindowMs: 500,
       logLevel: 'debug',
