@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Sees to it that this machine has redis-server or valkey-server, which reshoot starts privately for each user.
 set -euo pipefail
+. "$(dirname "$0")/package.sh"
 
-has() { command -v "$1" >/dev/null 2>&1; }
 has_server() { has redis-server || has valkey-server; }
 
 give_up() {
@@ -17,34 +17,7 @@ MESSAGE
 }
 
 if has_server; then exit 0; fi
-
-if has apt-get; then install='apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends redis-server'
-elif has dnf; then install='dnf install -y redis || dnf install -y valkey'
-elif has apk; then install='apk add redis'
-elif has brew; then install='brew install redis'
-else give_up 'this script knows apt-get, dnf, apk and brew only'
-fi
-
-root=$([ "$(id -u)" = 0 ] && echo yes || echo no)
-as_root=()
-if [[ $install == brew* ]]; then
-  if [ "$root" = yes ]; then give_up 'brew does not work as root'; fi
-elif [ "$root" = no ]; then
-  if ! has sudo; then give_up "that takes root, and there is no sudo: $install"; fi
-  as_root=(sudo)
-fi
-
-if [ "$root" = no ]; then
-  if ! [ -t 0 ]; then give_up "nobody can be asked, for there is no terminal: $install"; fi
-  read -r -p "reshoot needs redis-server. Install it now (${as_root[*]:+with sudo: }$install)? [Y/n] " answer || answer=no
-  if [[ ! $answer =~ ^([Yy].*)?$ ]]; then give_up 'you said no'; fi
-fi
-
-echo "Installing redis-server: $install" >&2
-# The ${…+…} is for macOS, whose old bash calls an empty array unbound.
-run() { ${as_root[@]+"${as_root[@]}"} "$@" >&2; }
-run sh -c "$install" || give_up "the installation failed: $install"
-hash -r
+install_package 'reshoot needs redis-server.' redis-server 'dnf install -y redis || dnf install -y valkey' redis redis
 has_server || give_up "the installation brought neither redis-server nor valkey-server: $install"
 
 # Debian makes the package a service on port 6379, and starts it. Nobody asked for that.
