@@ -99,10 +99,11 @@ Where it is
 What to try next
   The same once more: what is done is skipped, and nothing is paid.
     SPIDERHUBS_BASE_URL=${simulator.url} SPIDERHUBS_API_KEY=sk_live_demo npx reshoot run ${manifest} -o ${output}
-  Your own catalogue: what is wrong with it, and what it would cost. That needs no key.
-    npx reshoot check shop.csv -o out
-  Then for real: cp .env.example .env, put your key into it, and begin with five rows.
-    npx reshoot run shop.csv -o out --limit 5
+  Your own catalogue: a folder with a manifest to fill in, what is wrong with it, and what it would cost. That needs no key.
+    npx reshoot init shop && cd shop
+    npx reshoot check manifest.csv -o out
+  Then for real: put your key into .env, and begin with five rows.
+    npx reshoot run manifest.csv -o out --limit 5
 `;
 }
 

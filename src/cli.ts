@@ -112,6 +112,8 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
     .description('look at Redis, key, output, memory and decoder; calls nobody')
     .option('-o, --output <URI>', 'an output to look at too')
     .action(async (flags: DoctorFlags) => done(await doctor(flags, readConfig(), io)));
+  for (const command of cli.commands)
+    command.addHelpText('after', `\nExample:\n  ${examples[command.name()] ?? ''}`);
   for (const name of promised) {
     cli
       .command(name, { hidden: true })
@@ -157,6 +159,23 @@ function runCommands(cli: Command, io: Io, done: (code: ExitCode) => void): void
       .action(async (run: string) => done(await steer[name](run, readConfig(), io)));
   }
 }
+
+/** An example below a command's help. */
+const examples: Record<string, string> = {
+  check: 'reshoot check shop.csv -o out',
+  run: "reshoot run photos -o out --prompt 'The same product on plain white' --max-credits 500",
+  submit: 'run=$(reshoot submit shop.csv -o out) && reshoot wait "$run"',
+  worker: 'reshoot worker --drain',
+  status: 'reshoot status r20261123T043829198-4f84a9 --rows failed',
+  wait: 'reshoot wait r20261123T043829198-4f84a9',
+  pause: 'reshoot pause r20261123T043829198-4f84a9',
+  resume: 'reshoot resume r20261123T043829198-4f84a9',
+  cancel: 'reshoot cancel r20261123T043829198-4f84a9',
+  report: 'reshoot report out',
+  simulate: 'reshoot simulate --latency 1s-3s --faults 503=1%,reset=1%',
+  init: 'reshoot init shop',
+  doctor: 'reshoot doctor -o out',
+};
 
 function planFlags(command: Command): Command {
   const repeat = (value: string, before: string[]): string[] => [...before, value];

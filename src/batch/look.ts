@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts';
+import { codes } from '../errors.ts';
 import { withDeadline } from '../queue/connect.ts';
 import type { DeskRun } from '../queue/desk.ts';
 import type { Progress, Pulse } from '../queue/progress.ts';
@@ -81,8 +82,15 @@ function leftMs(
   windowMs: number,
   capacity: number | undefined,
 ): number | undefined {
-  const waiting = Math.max(0, run.rows - progress.settled - spent.open);
-  const byCalls = progress.succeeded + progress.failed + progress.held;
+  const times = (some: Pulse['errors']): number => some.reduce((sum, error) => sum + error.times, 0);
+  const failed = times(pulse.errors);
+  // By the calls, where they are ahead: a row is settled a moment after its call has ended.
+  const succeeded = Math.max(progress.succeeded, pulse.calls - failed);
+  const others = progress.settled - progress.succeeded;
+  const waiting = Math.max(0, run.rows - succeeded - others - spent.open);
+  // Refusals and calls that were not sent are accidents, which say nothing of the calls to come.
+  const retried = times(pulse.errors.filter(({ code }) => codes[code].disposition === 'retry'));
+  const repeated = Math.max(0, retried - progress.failed - progress.held);
   return forecast({
     accounts: gauges.flatMap(({ parked, sent, limit, pausedMs }) =>
       parked === undefined ? [{ sentAgo: sent, limit, pausedMs }] : [],
@@ -91,7 +99,7 @@ function leftMs(
     waiting: state === 'stopped' || state === 'cancelled' ? 0 : waiting,
     inFlight: spent.open,
     latencyMs: pulse.latencyMs,
-    again: pulse.calls === 0 ? 0 : Math.max(0, pulse.calls - byCalls) / pulse.calls,
+    again: pulse.calls === 0 ? 0 : repeated / pulse.calls,
     againAfterMs: 1000,
     capacity,
   });

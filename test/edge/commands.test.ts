@@ -1,4 +1,4 @@
-import { access, readFile, writeFile } from 'node:fs/promises';
+import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../fixtures/redis.ts';
@@ -81,6 +81,13 @@ describe('a run that is on', () => {
     expect(await rig.run(['pause', id])).toMatchObject({ stdout: expect.stringContaining('already') });
     const { stdout } = await rig.run(['status', id]);
     expect(stdout).toContain('paused');
+    // The report isn't there yet; its small pictures are made meanwhile.
+    const thumbs = async (): Promise<number> => {
+      const names = await readdir(join(rig.out, 'report', 'thumbs'), { recursive: true }).catch(() => []);
+      return names.filter((name) => name.endsWith('.webp')).length;
+    };
+    await until(async () => (await thumbs()) === before + 1);
+    await expect(access(join(rig.out, 'report', 'summary.json'))).rejects.toThrow('ENOENT');
     // Two windows of the limit went by.
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(rig.simulator.calls).toHaveLength(before);

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { main } from '../../src/cli.ts';
 import { codes, exitCodes } from '../../src/errors.ts';
 
 const text = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8');
@@ -12,7 +13,7 @@ function table(heading: string): string[][] {
   return lines.slice(2).map((line) =>
     line
       .slice(1, -1)
-      .split('|')
+      .split(/(?<!\\)\|/)
       .map((cell) => cell.trim().replaceAll('`', '')),
   );
 }
@@ -38,6 +39,62 @@ describe('README says what the code does', () => {
   it('exit codes', () => {
     const listed = table('Exit codes').flatMap(([code = '']) => code.split(' / '));
     expect(sorted(listed)).toEqual(sorted(Object.values(exitCodes).map(String)));
+  });
+});
+
+describe('commands and options', () => {
+  /** What a command prints as its help. */
+  const help = async (...args: string[]): Promise<string> => {
+    let said = '';
+    const tell = (part: string): void => void (said += part);
+    await main([...args, '--help'], {
+      out: tell,
+      err: tell,
+      stop: new AbortController().signal,
+      ask: undefined,
+    });
+    return said;
+  };
+  const cells = (heading: string): string[] => table(heading).map(([name = '']) => name);
+  const longNames = (some: string): string[] => [...some.matchAll(/--[a-z][\w-]*/g)].map(([name]) => name);
+
+  it('are those of README', async () => {
+    const listed = [...(await help()).matchAll(/^ {2}([a-z]+)/gm)].map(([, name = '']) => name);
+    const commands = cells('Commands').map((cell) => cell.split(' ')[0] ?? '');
+    expect(commands).toContain('doctor');
+    expect(sorted(commands)).toEqual(sorted(listed).filter((name) => name !== 'help'));
+  });
+
+  it('of check, run and submit are those of README, with their defaults', async () => {
+    const shown = await help('run');
+    const [options = ''] = /^Options:\n.*?\n\n/ms.exec(shown) ?? [];
+    const rows = table('Options of check, run and submit');
+    const inReadme = rows.flatMap(([names = '', values = '']) => {
+      const defaults = values.split(', ');
+      return longNames(names).map((name, at) => [name, defaults[at] ?? ''] as const);
+    });
+    // README shows a short name alone where the long one says no more.
+    const known = sorted([...inReadme.map(([name]) => name), '--verbose', '--quiet']);
+    expect(known).toEqual(
+      sorted(longNames(options)).filter((name) => !['--help', '--input-max'].includes(name)),
+    );
+    const inHelp = new Map(
+      [...options.replaceAll(/\s+/g, ' ').matchAll(/(--[\w-]+) (?:(?! --).)*?\(default: "(.*?)"\)/g)].map(
+        ([, name = '', value = '']) => [name, value] as const,
+      ),
+    );
+    expect(inHelp.size).toBeGreaterThan(6);
+    for (const [name, value] of inHelp)
+      expect([name, Object.fromEntries(inReadme)[name]]).toEqual([name, value]);
+  });
+
+  it('each have a help that fits a screen and ends with an example', async () => {
+    for (const cell of cells('Commands')) {
+      const [command = ''] = cell.split(' ');
+      const text = await help(command);
+      expect(text).toMatch(new RegExp(`\\nExample:\\n +.*reshoot ${command}.*\\n$`));
+      expect(text.split('\n').length).toBeLessThan(60);
+    }
   });
 });
 
