@@ -42,14 +42,17 @@ export interface Row {
 }
 
 /** The seven outcomes of a row; a finished report knows no other. */
-export type RowStatus =
-  | 'succeeded'
-  | 'skipped'
-  | 'failed'
-  | 'held'
-  | 'cancelled'
-  | 'not_attempted'
-  | 'invalid';
+export const rowStatuses = [
+  'succeeded',
+  'skipped',
+  'failed',
+  'held',
+  'cancelled',
+  'not_attempted',
+  'invalid',
+] as const;
+
+export type RowStatus = (typeof rowStatuses)[number];
 
 /** A picture's content and where it was read, so that an unchanged file need not be read again. */
 export type Source =

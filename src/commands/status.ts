@@ -6,6 +6,7 @@ import { standingRows, type StandingRow } from '../batch/rows.ts';
 import { printable } from '../cells.ts';
 import type { Config } from '../config.ts';
 import { exitCodes, SurroundingsError, UsageError, type ExitCode } from '../errors.ts';
+import { rowStatuses } from '../model.ts';
 import type { DeskRun, PastRun } from '../queue/desk.ts';
 import type { Summary } from '../report/summary.ts';
 import { summaryText } from '../report/text.ts';
@@ -21,17 +22,7 @@ export interface StatusFlags {
   json?: boolean;
 }
 
-const states: readonly StandingRow['is'][] = [
-  'waiting',
-  'in_flight',
-  'succeeded',
-  'skipped',
-  'failed',
-  'held',
-  'cancelled',
-  'not_attempted',
-  'invalid',
-];
+const states: readonly StandingRow['is'][] = ['waiting', 'in_flight', ...rowStatuses];
 
 /** Says how all runs stand, or a run, its rows, or one row's whole story. Changes nothing. */
 export function status(

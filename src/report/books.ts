@@ -1,4 +1,4 @@
-import type { RowStatus } from '../model.ts';
+import { rowStatuses } from '../model.ts';
 import type { ReportCall, Value } from './rows.ts';
 import type { Summary } from './summary.ts';
 import { csvLine, csvTable } from './table.ts';
@@ -10,23 +10,13 @@ export interface BookedCall extends ReportCall {
 
 const callFields = ['time', 'run', 'id', 'n', 'account', 'route', 'http_status', 'outcome', 'charged'];
 
-const statuses: readonly RowStatus[] = [
-  'succeeded',
-  'skipped',
-  'failed',
-  'held',
-  'cancelled',
-  'not_attempted',
-  'invalid',
-];
-
 const runFields = [
   'run',
   'manifest',
   'started_at',
   'finished_at',
   'rows',
-  ...statuses,
+  ...rowStatuses,
   'calls',
   'credits_charged',
   'credits_unknown',
@@ -54,7 +44,7 @@ function callCells(call: BookedCall): Value[] {
 }
 
 function runCells(run: Summary): Value[] {
-  const counts = statuses.map((status) => run.rows[status]);
+  const counts = rowStatuses.map((status) => run.rows[status]);
   const rows = counts.reduce((sum, count) => sum + count, 0);
   const times = [run.started_at, run.finished_at];
   const { charged, unknown } = run.credits;

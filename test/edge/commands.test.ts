@@ -2,7 +2,7 @@ import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../fixtures/redis.ts';
-import { createRig, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
+import { createRig, prompts, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 let rig: Rig;
 const open = async (options: RigOptions = {}): Promise<void> => {
@@ -10,9 +10,6 @@ const open = async (options: RigOptions = {}): Promise<void> => {
 };
 afterEach(() => rig.close());
 
-const small = ['-o', 'out', '--size', '64x64'];
-const prompts = (count: number): string[] => Array.from({ length: count }, (_, i) => `scene ${i + 1}`);
-const steady = (ms: number) => ({ min: ms, max: ms });
 const paid = (): number => rig.simulator.calls.filter((call) => call.charged).length;
 
 /** Submits the manifest. @returns the run's id */

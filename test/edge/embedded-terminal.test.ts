@@ -5,10 +5,9 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { Redis } from 'ioredis';
 import { familyOf, isAlive } from '../fixtures/embedded-state.ts';
-import { createRig, until, type Rig } from '../fixtures/rig.ts';
+import { createRig, prompts, small, until, type Rig } from '../fixtures/rig.ts';
 
 const entry = fileURLToPath(new URL('../fixtures/reshoot.ts', import.meta.url));
-const small = ['-o', 'out', '--size', '64x64'];
 let rig: Rig;
 
 beforeEach(async () => {
@@ -16,8 +15,6 @@ beforeEach(async () => {
   rig = await createRig({ limit: 4, windowMs: 1000, latency: { min: 1500, max: 1500 } });
 });
 afterEach(() => rig.close());
-
-const prompts = (count: number): string[] => Array.from({ length: count }, (_, i) => `scene ${i + 1}`);
 
 const charged = (): number => rig.simulator.calls.filter((call) => call.charged).length;
 

@@ -6,7 +6,7 @@ import type { RunView } from '../../src/batch/view.ts';
 import { readConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { startRedis } from '../fixtures/redis.ts';
-import { createRig, until, type Rig } from '../fixtures/rig.ts';
+import { createRig, prompts, small, steady, until, type Rig } from '../fixtures/rig.ts';
 
 let rig: Rig;
 afterEach(() => rig.close());
@@ -17,7 +17,7 @@ it('tells a quarter and three quarters of its time through a real run how long i
     redisUrl: redis.url,
     limit: 10,
     windowMs: 8000,
-    latency: { min: 1500, max: 1500 },
+    latency: steady(1500),
   });
   const rows = 30;
   // In so short a window a moment's delay would bring refusals.
@@ -29,8 +29,7 @@ it('tells a quarter and three quarters of its time through a real run how long i
   };
   const desks = await openDesks(config, createLog('silent'));
   try {
-    const prompts = Array.from({ length: rows }, (_, i) => `scene ${i + 1}`);
-    const run = rig.start(['run', await rig.manifest(prompts), '-o', 'out', '--size', '64x64'], { guardMs });
+    const run = rig.start(['run', await rig.manifest(prompts(rows)), ...small], { guardMs });
     await until(async () => (await desks.desk.runs()).length === 1);
     const [on] = await desks.desk.runs();
     if (!on) throw new Error('no run');

@@ -14,7 +14,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../fixtures/redis.ts';
-import { createRig, picture, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
+import { createRig, picture, prompts, small, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 let rig: Rig;
 const open = async (options: RigOptions = {}): Promise<void> => {
@@ -22,8 +22,6 @@ const open = async (options: RigOptions = {}): Promise<void> => {
 };
 afterEach(() => rig.close());
 
-const small = ['-o', 'out', '--size', '64x64'];
-const prompts = (count: number): string[] => Array.from({ length: count }, (_, i) => `scene ${i + 1}`);
 const statuses = async (): Promise<string[]> => (await rig.results()).map(({ status }) => status);
 
 async function table(name: string, rows: string[][]): Promise<string> {

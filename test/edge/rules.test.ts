@@ -2,7 +2,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startSimulator } from '../../src/simulator/server.ts';
-import { createRig, until, type Result, type Rig, type RigOptions } from '../fixtures/rig.ts';
+import { createRig, prompts, small, until, type Result, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 let rig: Rig;
 const open = async (options: RigOptions = {}): Promise<void> => {
@@ -10,9 +10,6 @@ const open = async (options: RigOptions = {}): Promise<void> => {
 };
 afterEach(() => rig.close());
 
-const small = ['-o', 'out', '--size', '64x64'];
-const prompts = (count: number, marker = ''): string[] =>
-  Array.from({ length: count }, (_, i) => `scene ${i + 1} ${marker}`);
 const routes = (row: Result | undefined): number[] | undefined => row?.calls.map((call) => call.route);
 const outcomes = (row: Result): Set<string> => new Set(row.calls.map((call) => call.outcome));
 const charged = (): number => rig.simulator.calls.filter((call) => call.charged).length;

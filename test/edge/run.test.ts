@@ -3,15 +3,13 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { steps } from '../../src/batch/steps.ts';
 import { startRedis } from '../fixtures/redis.ts';
-import { createRig, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
+import { createRig, prompts, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 let rig: Rig;
 const open = async (options: RigOptions = {}): Promise<void> => {
   rig = await createRig(options);
 };
 afterEach(() => rig.close());
-
-const prompts = (count: number): string[] => Array.from({ length: count }, (_, i) => `scene ${i + 1}`);
 
 /** The report and the simulator's own log say the same of money. */
 async function expectBooksToAgree(): Promise<void> {

@@ -8,7 +8,7 @@ import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { built } from '../fixtures/build.ts';
 import { startRedis } from '../fixtures/redis.ts';
-import { createRig, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
+import { createRig, prompts, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 let rig: Rig;
 const open = async (options: RigOptions = {}): Promise<void> => {
@@ -16,13 +16,9 @@ const open = async (options: RigOptions = {}): Promise<void> => {
 };
 afterEach(() => rig.close());
 
-const small = ['-o', 'out', '--size', '64x64'];
-const prompts = (count: number): string[] => Array.from({ length: count }, (_, i) => `scene ${i + 1}`);
 const charged = (): number => rig.simulator.calls.filter((call) => call.charged).length;
 /** Nothing listens there. */
 const nowhere = 'redis://127.0.0.1:1';
-
-const steady = (ms: number) => ({ min: ms, max: ms });
 
 describe('a signal', () => {
   it.each([
