@@ -28,7 +28,7 @@ export default defineConfig({
           name: 'edge',
           include: ['test/edge/**/*.test.ts'],
           exclude: alone,
-          maxWorkers: 3,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
         },
       },

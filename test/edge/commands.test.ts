@@ -1,5 +1,6 @@
 import { access, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../fixtures/redis.ts';
 import { createRig, prompts, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
@@ -136,19 +137,24 @@ describe('a run that is on', () => {
 
   it('is waited for elsewhere; a signal ends the wait and not the run', async () => {
     const redis = await startRedis();
+    const looker = new Redis(redis.url);
     try {
-      await open({ redisUrl: redis.url, latency: steady(4000) });
+      await open({ redisUrl: redis.url, latency: steady(5000) });
       const run = rig.start(['run', await rig.manifest(prompts(3)), ...small]);
       await until(() => rig.simulator.inFlight === 3);
       const id = (await rig.run(['status', '--json'])).stdout.match(/"run": "(\w+-\w+)"/)?.[1] ?? '';
+      const clients = async (): Promise<number> =>
+        ((await looker.client('LIST')) as string).split('\n').length;
+      const before = await clients();
       const waiting = rig.start(['wait', id]);
-      await new Promise((resolve) => setTimeout(resolve, 1500));
+      await until(async () => (await clients()) > before);
       waiting.kill('SIGINT');
       expect(await waiting.ended).toMatchObject({ code: 130, stderr: expect.stringContaining('goes on') });
       expect(await run.ended).toMatchObject({ code: 0 });
       // Redis remembers the end when the output is out of sight.
       expect(await rig.run(['wait', id, '--json'])).toMatchObject({ code: 0 });
     } finally {
+      looker.disconnect();
       await redis.close();
     }
   });
