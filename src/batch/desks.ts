@@ -22,12 +22,13 @@ export interface Desks {
 
 /**
  * Opens the Redis that the settings name, else the user's own.
+ * @param answerMs a command to Redis that takes longer fails; undefined: it waits for Redis as long as it takes
  * @throws UsageError when there is no redis-server
  * @throws SurroundingsError when Redis does not answer
  */
-export async function openDesks(config: Config, log: Log): Promise<Desks> {
+export async function openDesks(config: Config, log: Log, answerMs?: number): Promise<Desks> {
   const { namespace, rateLimit, rateWindowMs, baseUrl } = config;
-  const { redis, leave } = await openRedis(config, log);
+  const { redis, leave } = await openRedis(config, log, answerMs);
   const keys = throttleKeys(namespace, baseUrl);
   const queue = createQueue(redis, namespace, log);
   // Where the key is kept away from this machine, the only account goes by its usual name.
@@ -46,9 +47,13 @@ export async function openDesks(config: Config, log: Log): Promise<Desks> {
   };
 }
 
-async function openRedis(config: Config, log: Log): Promise<Pick<Embedded, 'redis' | 'leave'>> {
-  if (config.redisUrl === undefined) return openEmbedded(config, log);
-  const redis = await connect(config.redisUrl, log);
+async function openRedis(
+  config: Config,
+  log: Log,
+  answerMs: number | undefined,
+): Promise<Pick<Embedded, 'redis' | 'leave'>> {
+  if (config.redisUrl === undefined) return openEmbedded(config, log, answerMs);
+  const redis = await connect(config.redisUrl, log, { answerMs });
   return {
     redis,
     leave: () => {

@@ -29,6 +29,8 @@ export interface EditorOptions {
   inputs: InputReader;
   /** Does the process that opened a call still live, as far as anybody knows? */
   lives: (owner: Owner) => boolean;
+  /** Does a living process have an account that isn't parked? */
+  othersMayWork: () => Promise<boolean>;
   /** Told when a row's picture stands at its name. */
   onKept: (output: Output, row: Row, call: Call) => void;
   /** Told of each step when it is done. */
@@ -45,6 +47,8 @@ export type Editor = (job: RowJob, output: Output, state: JobState) => Promise<J
 const mostLosses = 10;
 /** Unexpected errors over a row after which it is given up. */
 const mostFaults = 5;
+/** While calls are in flight, which may free a parked account, it is asked again this much later. */
+const parkedMs = 1000;
 /** A row in another process's hands is looked at again this much later. */
 const elsewhereMs = 1000;
 
@@ -228,8 +232,12 @@ export function createEditor(options: EditorOptions): Editor {
 
   const takeSlot = async (work: Work, due: Due): Promise<Slot | JobResult> => {
     const { job, row, state } = work;
-    const got = await throttle.take(job.run, callId({ id: row.id, n: due.n }), due.extra, state.signal);
-    return 'none' in got ? leaveLine(work, got) : got;
+    for (;;) {
+      const got = await throttle.take(job.run, callId({ id: row.id, n: due.n }), due.extra, state.signal);
+      if (!('none' in got)) return got;
+      if (got.none !== 'parked for now' || (await options.othersMayWork())) return leaveLine(work, got);
+      await sleep(parkedMs, undefined, { signal: state.signal });
+    }
   };
 
   /** The row is the feeder's again: it settles a stopped run's rows, and feeds a paused run's when it goes on. */
@@ -247,7 +255,10 @@ export function createEditor(options: EditorOptions): Editor {
           `the retry budget of ${run.retry_budget} extra calls is used up`,
         );
         return done;
+      case 'parked for now':
+        return { is: 'handed back', afterMs: 0 };
       case 'parked':
+        if (await options.othersMayWork()) return { is: 'handed back', afterMs: 0 };
         await ledger.stop(job.run, exitCodes.account, `no account may work: ${got.reasons}`);
         return done;
       case 'paused':
@@ -307,6 +318,7 @@ export function createEditor(options: EditorOptions): Editor {
         sources: input?.sources ?? call.sources,
       });
     }
+    if (verdict.is === 'held' && call.on_unknown !== 'hold') await work.output.calls.hold(call);
     if (own) return settleRow(work, verdict.is);
     const note = {
       status: verdict.is,

@@ -28,6 +28,8 @@ export interface FeederOptions {
 export interface Feeder {
   /** Feeds every run whose lease this process has or gets. First feed, resume and a lost Redis are this one step. */
   feed(): Promise<void>;
+  /** Could the run not be fed the last time this process tried? */
+  isStuck(run: string): boolean;
   /** Lets others feed. */
   close(): Promise<void>;
 }
@@ -45,33 +47,51 @@ interface Feeding {
   spooled: Set<string>;
 }
 
-const lease = (run: string): string => `feed:${run}`;
+/** A run that can't be fed is tried again this much later. */
+const stuckMs = 30_000;
+
+export const feedLease = (run: string): string => `feed:${run}`;
 
 export function createFeeder(options: FeederOptions): Feeder {
   const { desk, queue, ledger, log } = options;
   const feedings = new Map<string, Feeding>();
+  const stuckUntil = new Map<string, number>();
 
   const feed = async (): Promise<void> => {
     const runs = await desk.runs();
-    for (const id of feedings.keys()) if (!runs.some(({ run }) => run === id)) feedings.delete(id);
+    for (const [id, feeding] of feedings) {
+      if (runs.some(({ run }) => run === id)) continue;
+      feedings.delete(id);
+      await putBack(feeding);
+    }
     if (runs.length === 0) return;
     const waiting = await queue.waiting();
     for (const run of runs) {
       // A run that can't be fed, its plan damaged say, takes nothing from the others.
-      await feedOne(run, waiting.get(run.run) ?? 0).catch((error: unknown) =>
-        log.warn({ run: run.run, error: toError(error).message }, 'this run is not fed; will try again'),
-      );
+      if (isStuck(run.run)) continue;
+      await feedOne(run, waiting.get(run.run) ?? 0).catch((error: unknown) => {
+        stuckUntil.set(run.run, performance.now() + stuckMs);
+        log.warn({ run: run.run, error: toError(error).message }, 'this run is not fed; will try again');
+      });
     }
   };
 
+  const isStuck = (run: string): boolean => (stuckUntil.get(run) ?? 0) > performance.now();
+
+  /** Redis has lost a run that nobody watches over: its plan brings it back. */
+  const putBack = async ({ run, output }: Feeding): Promise<void> => {
+    if (!run.submitted || (await output.runs.end(run.run))) return;
+    if ((await output.runs.steering(run.run)) !== 'cancelled') await desk.register(run);
+  };
+
   const feedOne = async (run: DeskRun, waiting: number): Promise<void> => {
-    if (await desk.lease(lease(run.run))) {
+    if (await desk.lease(feedLease(run.run))) {
       feedings.delete(run.run);
       return;
     }
     const feeding = feedings.get(run.run) ?? (await begin(run));
     if (feeding) await advance(feeding, waiting);
-    else await desk.release(lease(run.run));
+    else await desk.release(feedLease(run.run));
   };
 
   const begin = async (run: DeskRun): Promise<Feeding | undefined> => {
@@ -156,8 +176,9 @@ export function createFeeder(options: FeederOptions): Feeder {
 
   return {
     feed,
+    isStuck,
     async close() {
-      for (const run of feedings.keys()) await desk.release(lease(run));
+      for (const run of feedings.keys()) await desk.release(feedLease(run));
       feedings.clear();
     },
   };
@@ -168,7 +189,7 @@ async function endWithoutJob(
   { output, run, rules, stories, spooled }: Feeding,
   row: Row,
 ): Promise<RowEnd | undefined> {
-  if (!row.selected || row.invalid !== undefined) return 'other';
+  if (!row.selected || row.invalid !== undefined) return 'left out';
   const calls = stories.get(row.id);
   const known = calls && knownSources(row.pictures, calls);
   if (!known || calls.some((call) => !call.closed)) return undefined;
@@ -176,7 +197,10 @@ async function endWithoutJob(
   if (verdict.is === 'due') return undefined;
   const own = verdict.call.run === run.run;
   if (verdict.is === 'failed') return own ? 'failed' : 'failed before';
-  if (verdict.is === 'held') return 'held';
+  if (verdict.is === 'held') {
+    if (verdict.call.on_unknown !== 'hold') await output.calls.hold(verdict.call);
+    return 'held';
+  }
   const picture = verdict.call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
   // Moved, renamed, deleted, or put there by a process that died before it was done: a worker looks at it.

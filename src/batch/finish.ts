@@ -1,8 +1,9 @@
+import { exitCodes } from '../errors.ts';
 import type { Original } from '../image/shrink.ts';
 import { writeReport } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
-import type { Summary } from '../report/summary.ts';
+import { createTally, type RunFacts, type Summary } from '../report/summary.ts';
 import { callId } from '../records/call.ts';
 import type { Stop } from '../records/runs.ts';
 import { rulesOf } from './edit.ts';
@@ -25,6 +26,23 @@ export async function finishRun(output: Output, run: string, stop: Stop | undefi
   await output.runs.writeEnd(run, { stop, summary: { ...summary } });
 }
 
+/** What a run had spent that was cut off, and whose place another plan takes. */
+export interface Replaced {
+  run: string;
+  charged: number;
+  unknown: number;
+}
+
+/** Ends a run that was cut off and will not be taken up again, so that its calls stand in the books of all runs. */
+export async function closeReplaced(output: Output, id: string): Promise<Replaced> {
+  const stop = { code: exitCodes.fault, reason: 'cut off, and another plan took its place' };
+  const tally = createTally(await factsOf(output, id, stop, new Date().toISOString()));
+  for await (const { row } of (await judgedRows(output, id, stop))()) tally.add(row);
+  const summary = tally.summary();
+  await output.runs.writeEnd(id, { stop, summary: { ...summary } });
+  return { run: id, ...summary.credits };
+}
+
 /** Makes the report of the latest run again, finished or not. Undefined: there is no run in this output. */
 export async function reportAgain(output: Output): Promise<Summary | undefined> {
   const run = (await output.runs.list()).at(-1);
@@ -40,15 +58,7 @@ async function reportOn(
   stop: Stop | undefined,
   finishedAt: string,
 ): Promise<Summary> {
-  const run = await output.runs.read(id);
-  const facts = {
-    run: id,
-    manifest: run.manifest,
-    startedAt: run.started_at,
-    finishedAt,
-    columns: run.columns,
-    ...(stop && { stop }),
-  };
+  const facts = await factsOf(output, id, stop, finishedAt);
   const judged = await judgedRows(output, id, stop);
   const made = await makeThumbs(output.storage, picturesOf(judged()), stop ? thumbsAfterStopMs : Infinity);
   const input = {
@@ -58,6 +68,16 @@ async function reportOn(
     runs: await otherRuns(output, id),
   };
   return writeReport(input, (name, content) => output.storage.write(`report/${name}`, content));
+}
+
+async function factsOf(
+  output: Output,
+  id: string,
+  stop: Stop | undefined,
+  finishedAt: string,
+): Promise<RunFacts> {
+  const { manifest, started_at: startedAt, columns } = await output.runs.read(id);
+  return { run: id, manifest, startedAt, finishedAt, columns, ...(stop && { stop }) };
 }
 
 /** A row's outcome, and the files of its pictures. */

@@ -51,14 +51,16 @@ function viewOf(run: DeskRun, facts: Facts, windowMs: number, capacity: number |
   const { progress, pulse, spent, gauges, workers } = facts;
   const { succeeded, skipped, held } = progress;
   const failed = progress.failed + progress['failed before'];
-  const other = Math.max(0, progress.settled - succeeded - skipped - held - failed);
+  const known = succeeded + skipped + held + failed + progress['left out'];
+  const other = Math.max(0, progress.settled - known);
   const { state = 'running' } = facts;
   return {
     run: run.run,
     manifest: run.manifest,
     output: run.output,
     state: state === 'stopped' ? 'stopping' : state,
-    rows: run.rows,
+    rows: run.chosen,
+    leftOut: run.rows - run.chosen,
     settled: { succeeded, skipped, failed, held, other },
     inFlight: spent.open,
     credits: { charged: spent.charged, unknown: spent.unknown, cap: spent.cap },
@@ -86,8 +88,8 @@ function leftMs(
   const failed = times(pulse.errors);
   // By the calls, where they are ahead: a row is settled a moment after its call has ended.
   const succeeded = Math.max(progress.succeeded, pulse.calls - failed);
-  const others = progress.settled - progress.succeeded;
-  const waiting = Math.max(0, run.rows - succeeded - others - spent.open);
+  const others = progress.settled - progress.succeeded - progress['left out'];
+  const waiting = Math.max(0, run.chosen - succeeded - others - spent.open);
   // Refusals and calls that were not sent are accidents, which say nothing of the calls to come.
   const retried = times(pulse.errors.filter(({ code }) => codes[code].disposition === 'retry'));
   const repeated = Math.max(0, retried - progress.failed - progress.held);

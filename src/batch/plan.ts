@@ -8,10 +8,12 @@ import type { Picture, Row } from '../model.ts';
 import { livesHere, type Owner } from '../owner.ts';
 import type { Desk, DeskRun } from '../queue/desk.ts';
 import { addUp } from '../records/books.ts';
-import { newRunId, type Run } from '../records/runs.ts';
-import type { Books } from '../throttle/ledger.ts';
+import { newRunId, type Run, type Steering } from '../records/runs.ts';
+import type { Books, Ledger } from '../throttle/ledger.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
 import type { Desks } from './desks.ts';
+import { feedLease } from './feed.ts';
+import { closeReplaced, type Replaced } from './finish.ts';
 import type { Output } from './output.ts';
 
 export interface PlanOptions extends CheckOptions {
@@ -25,43 +27,64 @@ export interface PlanOptions extends CheckOptions {
 export interface PlanOrder extends PlanOptions {
   /** The command that plans goes at once; the run stays on without it. */
   submitted: boolean;
+  /** Aborted: nothing is begun any more. */
+  stop: AbortSignal;
 }
 
 export interface Planned extends DeskRun {
   /** `new`; `resumed`: one that was cut off goes on; `joined`: it is already on. */
   how: 'new' | 'resumed' | 'joined';
+  /** It was paused, or cancelled without an end, when it was taken up again. */
+  was: Steering;
+  /** Another plan was cut off in this output, and this one takes its place. */
+  replaced: Replaced | undefined;
 }
 
 type PlanDesks = Pick<Desks, 'desk' | 'ledger' | 'queue'>;
 
 export const runLease = (run: string): string => `run:${run}`;
 
+/** While a plan is made its lease is kept. */
+const keepLeaseMs = 3000;
+
 /**
  * Writes the plan and puts the run on the desk, or goes on with one that was cut off, or joins one that is on.
- * @throws UsageError when another plan is on in this output
+ * @returns undefined: stopped before anything was begun
+ * @throws UsageError when another plan is on in this output, or the same one with other options
  */
 export async function planRun(
   manifest: Manifest,
   output: Output,
   options: PlanOrder,
   desks: PlanDesks,
-): Promise<Planned> {
+): Promise<Planned | undefined> {
   const lease = `plan:${output.store}`;
   await takeLease(desks.desk, lease);
+  const keeping = setInterval(() => void desks.desk.lease(lease).catch(() => undefined), keepLeaseMs);
   try {
     const { rows, columns } = await wholeManifest(manifest, output);
     const plan = planHash(rows, options);
     const latest = await unfinished(output);
+    let replaced: Replaced | undefined;
+    if (options.stop.aborted) return undefined;
     if (latest) {
       const same = latest.plan === plan;
       const on = await whatIsOn(desks.desk, latest.run);
       if (on && !same) throw new UsageError(anotherPlan(latest.run));
-      if (on) return { ...on, how: 'joined' };
+      const was = await output.runs.steering(latest.run);
+      if (on) {
+        expectOptions(latest, optionsOf(options, rows));
+        await expectGoingOn(desks.ledger, latest.run, options);
+        return { ...on, how: 'joined', was, replaced };
+      }
       if (same) {
         const run = { ...optionsOf(options, rows), ...identityOf(latest) };
-        return { ...(await begin(run, output, desks, options)), how: 'resumed' };
+        if (was !== 'running') await output.runs.steer(run.run, 'running');
+        return { ...(await begin(run, output, desks, options)), how: 'resumed', was, replaced };
       }
       await forget(latest.run, desks);
+      // Where its plan or its records are damaged, its calls still stand in calls.csv.
+      replaced = await closeReplaced(output, latest.run).catch(() => undefined);
     }
     const run: Run = {
       ...optionsOf(options, rows),
@@ -72,8 +95,9 @@ export async function planRun(
       columns,
     };
     await output.runs.writePlan(run.run, rows);
-    return { ...(await begin(run, output, desks, options)), how: 'new' };
+    return { ...(await begin(run, output, desks, options)), how: 'new', was: 'running', replaced };
   } finally {
+    clearInterval(keeping);
     await desks.desk.release(lease);
   }
 }
@@ -81,6 +105,33 @@ export async function planRun(
 const anotherPlan = (run: string): string =>
   `run ${run} is still on in this output, with another plan: wait for its end (reshoot wait ${run}) or end it ` +
   `(reshoot cancel ${run}), then start this one; or name another output`;
+
+/** Options that a run is on with can't be changed by whoever joins it: a cap above all must not be ignored silently. */
+function expectOptions(on: Run, given: RunOptions): void {
+  const names = {
+    max_attempts: '--max-attempts',
+    max_credits: '--max-credits',
+    retry_budget: '--retry-budget',
+    on_unknown: '--on-unknown',
+    halt_share: '--halt',
+    timeout_ms: '--timeout',
+  } as const;
+  const differing = Object.entries(names).filter(
+    ([key]) => on[key as keyof typeof names] !== given[key as keyof typeof names],
+  );
+  if (differing.length === 0) return;
+  throw new UsageError(
+    `run ${on.run} is on with another ${differing.map(([, name]) => name).join(', ')}: join it with the same options, ` +
+      `or end it first (reshoot cancel ${on.run}), then start again`,
+  );
+}
+
+/** Whoever submits wants rows done, which a run that is ending won't do. */
+async function expectGoingOn(ledger: Ledger, run: string, { submitted }: PlanOrder): Promise<void> {
+  const state = submitted ? (await ledger.state(run))?.state : undefined;
+  if (state === 'cancelled' || state === 'stopped')
+    throw new UsageError(`run ${run} is just ending: wait for it (reshoot wait ${run}), then submit again`);
+}
 
 /** Two commands that plan into one output do so one after the other. */
 async function takeLease(desk: Desk, lease: string): Promise<void> {
@@ -100,7 +151,7 @@ async function unfinished(output: Output): Promise<Run | undefined> {
 async function whatIsOn(desk: Desk, run: string): Promise<DeskRun | undefined> {
   const known = (await desk.runs()).find((other) => other.run === run);
   if (!known || known.submitted) return known;
-  return ((await desk.holder(runLease(run))) ?? (await desk.holder(`feed:${run}`))) && known;
+  return ((await desk.holder(runLease(run))) ?? (await desk.holder(feedLease(run)))) && known;
 }
 
 async function begin(
@@ -117,8 +168,17 @@ async function begin(
   // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
   if (!options.submitted) await desk.lease(runLease(run.run));
   const { origin, manifest, rows } = run;
+  const chosen = run.chosen ?? rows;
   const identity = { run: run.run, output: output.storage.uri, store: output.store };
-  const registered = { v: 1 as const, ...identity, origin, manifest, rows, submitted: options.submitted };
+  const registered = {
+    v: 1 as const,
+    ...identity,
+    origin,
+    manifest,
+    rows,
+    chosen,
+    submitted: options.submitted,
+  };
   await desk.register(registered);
   return registered;
 }
@@ -130,14 +190,15 @@ async function forget(run: string, { desk, ledger, queue }: PlanDesks): Promise<
 }
 
 /** A run's money, added up from the records. */
-export function booksOf(
+export async function booksOf(
   output: Output,
   run: Run,
   windowMs: number,
   lives: (owner: Owner) => boolean,
 ): Promise<Books> {
+  const state = await output.runs.steering(run.run);
   // A call may be sent a little later than its record says.
-  return addUp(run, output.calls.stories(), Date.now() - 1.25 * windowMs, lives);
+  return addUp(run, state, output.calls.stories(), Date.now() - 1.25 * windowMs, lives);
 }
 
 function identityOf({
@@ -156,6 +217,7 @@ function optionsOf(options: PlanOptions, rows: Row[]): RunOptions {
   const selected = rows.filter((row) => row.selected && row.invalid === undefined).length;
   return {
     v: 1,
+    chosen: selected,
     manifest: options.file,
     origin: options.origin,
     max_attempts: options.maxAttempts,

@@ -7,10 +7,12 @@ export interface RunView {
   manifest: string;
   /** As the user named it, or where it lies. */
   output: string;
-  state: 'running' | 'paused' | 'stopping' | 'cancelled' | 'finished';
-  /** Rows of the manifest. */
+  state: 'running' | 'paused' | 'stopping' | 'cancelled';
+  /** Rows that are to be done. */
   rows: number;
-  /** Of them settled, by outcome; `other` are rows left out, invalid, cancelled or not attempted. */
+  /** The manifest's other rows: not chosen, or invalid. */
+  leftOut: number;
+  /** Of `rows` those that are settled, by outcome; `other` are cancelled or not attempted. */
   settled: { succeeded: number; skipped: number; failed: number; held: number; other: number };
   /** Calls of this run that are out. */
   inFlight: number;

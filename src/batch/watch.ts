@@ -14,6 +14,8 @@ import type { Workshop } from './work.ts';
 
 /** How long a run goes on without Redis or without the API. */
 const patienceMs = 30 * 60_000;
+/** Where every call fails before it is sent, the next is tried within this time. */
+const apiTriedMs = 2 * 60_000;
 const lookMs = 200;
 const looksAWatch = 10;
 const looksAView = 2;
@@ -45,16 +47,23 @@ export async function watchRun(watch: Watch): Promise<End | undefined> {
   const { run, how } = planned;
   const own = how !== 'joined';
   let stopping = false;
+  let onDeskAt = performance.now();
   for (let looks = 0; ; looks++) {
     const end = await output.runs.end(run);
     if (end) return end;
     throwIfGone(workshop);
     if (stop.aborted && !own) return undefined;
+    if (performance.now() - onDeskAt > offDeskMs && !own) throw new SurroundingsError(offDesk(run));
     const toldNow = stop.aborted && !stopping;
     stopping = stop.aborted;
     if (toldNow) workshop.keepTo(run);
     // Without Redis these wait; the end and the surroundings are looked at all the same.
     if (own && (toldNow || looks % looksAWatch === 0)) void keepOn(watch).catch(() => undefined);
+    // While Redis doesn't answer nobody knows.
+    if (!own && looks % looksAWatch === 0) {
+      const seen = (on: boolean): void => void (on && (onDeskAt = performance.now()));
+      workshop.desk.has(run).then(seen, () => seen(true));
+    }
     if (looks % looksAView === 0)
       void lookAt(workshop, config, planned, workshop.capacity()).then(onLook, () => undefined);
     await sleep(lookMs);
@@ -64,7 +73,7 @@ export async function watchRun(watch: Watch): Promise<End | undefined> {
 /** Keeps the run ours, on the desk even if Redis has lost it, and stopped if it was told to stop. */
 async function keepOn({ workshop, output, planned, stop }: Watch): Promise<void> {
   const { desk, ledger } = workshop;
-  const { how: _, ...run } = planned;
+  const { how: _how, was: _was, replaced: _replaced, ...run } = planned;
   await desk.lease(runLease(run.run));
   if (stop.aborted) {
     const code = stop.reason === 'SIGINT' ? exitCodes.sigint : exitCodes.sigterm;
@@ -78,7 +87,9 @@ function throwIfGone({ health }: Workshop): void {
   if (health.fault) throw health.fault;
   const now = performance.now();
   if (now - health.redisAt > patienceMs) throw new SurroundingsError('Redis has not answered for 30 minutes');
-  if (health.apiGoneSince !== undefined && now - health.apiGoneSince > patienceMs) {
+  const { apiGone } = health;
+  // A run that is paused, or waits for its next try, has not heard of the API for a while.
+  if (apiGone && now - apiGone.since > patienceMs && now - apiGone.until < apiTriedMs) {
     throw new SurroundingsError('the API could not be reached for 30 minutes');
   }
 }
@@ -97,7 +108,7 @@ export async function awaitRun(
   let heardAt = performance.now();
   let onDeskAt = heardAt;
   while (!stop.aborted) {
-    const summary = await withDeadline(endOf(desks, run, output), 10_000).then(
+    const summary = await withDeadline(endOf(desks, run, output), 5000).then(
       (found) => {
         heardAt = performance.now();
         if (found === 'on') onDeskAt = heardAt;

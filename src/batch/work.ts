@@ -9,6 +9,7 @@ import { withDeadline } from '../queue/connect.ts';
 import type { Job } from '../queue/job.ts';
 import { heartbeatLifeMs } from '../queue/presence.ts';
 import { startQueueWorker, type JobResult, type JobState, type QueueWorker } from '../queue/worker.ts';
+import { createAccounts } from '../throttle/accounts.ts';
 import { concurrency } from '../throttle/policy.ts';
 import { createThrottle } from '../throttle/throttle.ts';
 import { createCaller } from './call.ts';
@@ -38,8 +39,8 @@ export interface Tuning {
 interface Health {
   /** Redis last answered then. */
   redisAt: number;
-  /** Since then every call failed before it was sent; undefined: the last one arrived. */
-  apiGoneSince: number | undefined;
+  /** Since then every call failed before it was sent, the last one then; undefined: the last one arrived. */
+  apiGone: { since: number; until: number } | undefined;
   /** The disk or the decoder failed: no further call is made here. */
   fault: Error | undefined;
 }
@@ -47,10 +48,17 @@ interface Health {
 /** A process that works: everything behind its queue, put together. */
 export interface Workshop extends Desks {
   health: Health;
-  /** Begins to work: not before this process has said what it wants done, lest it works on what that replaces. */
-  start(): void;
+  /**
+   * Begins to work: not before this process has said what it wants done, lest it works on what that replaces.
+   * @param run that this process is there for: where its output fails there is nothing left to do here
+   */
+  start(run?: string): void;
   /** Jobs this process has in hand. */
   busy(): number;
+  /** Is there a run that this process could work on, or a job in hand? */
+  hasWork(): Promise<boolean>;
+  /** Runs that this process gave up, since their outputs fail. */
+  failed(): string[];
   /** Calls that all processes together have in flight at most, as far as this one can tell. */
   capacity(): number;
   /** Makes no further call for other runs than this one. */
@@ -59,6 +67,10 @@ export interface Workshop extends Desks {
   close(atMostMs: number): Promise<void>;
 }
 
+/** A process whose accounts are all parked leaves the rows to others for this long. */
+const leaveToOthersMs = 30_000;
+/** A job of a run that was given up here is there for others. */
+const asideMs = 10_000;
 const feedMs = 500;
 const beatMs = 5000;
 /** Rows whose pictures are held in memory ahead of the throttle: at most 8 MB each, mostly much less. */
@@ -81,9 +93,11 @@ export async function openWorkshop(
   const desks = await openDesks(config, log);
   const { redis, keys, desk, ledger } = desks;
   const verifier = createVerifier();
-  const health: Health = { redisAt: performance.now(), apiGoneSince: undefined, fault: undefined };
+  const health: Health = { redisAt: performance.now(), apiGone: undefined, fault: undefined };
   const leaving = new AbortController();
+  let ownRun: string | undefined;
   let onlyRun: string | undefined;
+  const aside = new Set<string>();
 
   try {
     await desk.agree(limit, windowMs);
@@ -91,7 +105,8 @@ export async function openWorkshop(
     await desks.leave();
     throw error;
   }
-  let living = await desk.beat();
+  const accounts = config.accounts.map(({ name }) => name);
+  let living = await desk.beat(accounts);
   const alone = living.every((owner) => isSame(owner, self));
   // Nobody else is alive on the user's own Redis: what stands on its desk was left by the dead.
   if (alone && config.redisUrl === undefined) await desk.clear();
@@ -110,13 +125,15 @@ export async function openWorkshop(
   const throttle = createThrottle({
     redis,
     keys,
-    accounts: config.accounts.map(({ name }) => name),
+    accounts,
     limit,
     windowMs,
     guardMs: tuning.guardMs,
     mend,
   });
 
+  let worker: QueueWorker | undefined;
+  let feeding: Repeated | undefined;
   let latencyMs: number | undefined;
   const share = (): number =>
     calls ??
@@ -142,7 +159,8 @@ export async function openWorkshop(
     throttle: bent,
     ledger,
     onCall(ms) {
-      health.apiGoneSince = ms === undefined ? (health.apiGoneSince ?? performance.now()) : undefined;
+      const now = performance.now();
+      health.apiGone = ms === undefined ? { since: health.apiGone?.since ?? now, until: now } : undefined;
       // The mean of about the last thirty calls.
       if (ms !== undefined) latencyMs = latencyMs === undefined ? ms : latencyMs + (ms - latencyMs) / 30;
     },
@@ -158,6 +176,13 @@ export async function openWorkshop(
     desk,
     inputs: createInputReader(rowsAhead),
     lives,
+    async othersMayWork() {
+      const others = (await desk.accounts()).filter((name) => !accounts.includes(name));
+      const gauges = await createAccounts(redis, keys, others, limit, windowMs).gauges();
+      const may = gauges.some(({ parked }) => parked === undefined);
+      if (may) await worker?.rest(leaveToOthersMs);
+      return may;
+    },
     onKept: ({ storage }, row, call) => thumbs.add(storage, row, call),
     onStep: tuning.onStep,
     random: Math.random,
@@ -170,7 +195,6 @@ export async function openWorkshop(
     if ((await desk.progress(run)).settled < rows && !(await output.runs.end(run))) return { is: 'done' };
     const known = await ledger.state(run);
     await finishRun(output, run, known?.stop).catch((error: unknown) => {
-      // Trying again would not mend it, and a run without its report never ends.
       const message = `the report of run ${run} can't be made: ${toError(error).message}`;
       throw new SurroundingsError(message, { cause: error });
     });
@@ -182,6 +206,7 @@ export async function openWorkshop(
   const work = async (job: Job, state: JobState): Promise<JobResult> => {
     const output = await outputs.find(job);
     if (!output || health.fault) return { is: 'handed back', afterMs: 1000 };
+    if (aside.has(job.run)) return { is: 'handed back', afterMs: asideMs };
     // A run that is over, or that another plan has replaced, of which a dead process still held a job.
     if (!(await desk.has(job.run))) return { is: 'done' };
     if (job.kind === 'finish') return finish(job.run, output);
@@ -195,21 +220,21 @@ export async function openWorkshop(
       return await work(job, state);
     } catch (error) {
       if (!(error instanceof SurroundingsError)) throw error;
-      health.fault ??= error;
-      log.error({ error: error.message }, 'no further call is made here');
-      return { is: 'handed back', afterMs: 1000 };
+      // Trying again would lose paid answers, or make a report that can't be made: somebody must mend it first.
+      aside.add(job.run);
+      if (job.run === ownRun) health.fault ??= error;
+      log.error({ run: job.run, error: error.message }, 'no further call of this run is made here');
+      return { is: 'handed back', afterMs: asideMs };
     }
   };
 
   const ahead = 2 * limit * config.accounts.length;
   const feeder = createFeeder({ ...desks, ahead, findOutput: (run) => outputs.find(run), log });
   const { lockMs, stalledMs } = tuning;
-  let worker: QueueWorker | undefined;
-  let feeding: Repeated | undefined;
   const beating = repeat(
     beatMs,
     async () => {
-      living = await desk.beat();
+      living = await desk.beat(accounts);
       const now = performance.now();
       if (now - health.redisAt > heartbeatLifeMs / 2) hearingSince = now;
       health.redisAt = now;
@@ -222,7 +247,8 @@ export async function openWorkshop(
     ...desks,
     health,
     capacity: () => share() * Math.max(1, living.length),
-    start() {
+    start(run) {
+      ownRun = run;
       worker = startQueueWorker({
         redis,
         namespace,
@@ -235,6 +261,15 @@ export async function openWorkshop(
       feeding = repeat(feedMs, () => feeder.feed(), log);
     },
     busy: () => worker?.busy() ?? 0,
+    async hasWork() {
+      if ((worker?.busy() ?? 0) > 0) return true;
+      for (const run of await desk.runs()) {
+        const here = !aside.has(run.run) && !feeder.isStuck(run.run) && (await outputs.find(run));
+        if (here && (await ledger.state(run.run))?.state !== 'paused') return true;
+      }
+      return false;
+    },
+    failed: () => [...aside],
     keepTo(run) {
       onlyRun = run;
       leaving.abort(new Error('this process makes calls for its own run only'));

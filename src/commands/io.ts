@@ -4,7 +4,10 @@ export interface Io {
   out(text: string): void;
   /** Progress and talk: standard error. */
   err(text: string): void;
-  /** Aborted with reason `SIGINT` or `SIGTERM` by the first signal. */
+  /**
+   * Aborted with reason `SIGINT` or `SIGTERM` by the first signal; the second ends the process at once, as the first
+   * does where nobody has asked for this.
+   */
   stop: AbortSignal;
   /** Asks a person; undefined when there is nobody to ask. */
   ask: ((question: string) => Promise<string>) | undefined;

@@ -3,7 +3,7 @@ import { printable } from '../cells.ts';
 import { exitCodes } from '../errors.ts';
 import type { Io } from './io.ts';
 
-/** This process' own terminal and signals: the first asks for a clear end, the second ends it at once. */
+/** This process' own terminal and signals. */
 export function processIo(): Io {
   const stop = new AbortController();
   let drawer: ((text: string) => void) | undefined;
@@ -11,14 +11,21 @@ export function processIo(): Io {
     if (drawer) drawer(safe(text));
     else process.stderr.write(safe(text));
   };
+  let isHeard = false;
   const codes = { SIGINT: exitCodes.sigint, SIGTERM: exitCodes.sigterm };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) {
     process.on(signal, () => {
+      if (isHeard && !stop.signal.aborted) {
+        stop.abort(signal);
+        return;
+      }
+      if (isHeard)
+        err(
+          'Stopped at once. What was in flight may have been paid; the same command goes on, and lists it.\n',
+        );
       // The calls in flight stay on record as what they are: of unknown outcome.
       // oxlint-disable-next-line unicorn/no-process-exit
-      if (stop.signal.aborted) process.exit(codes[signal]);
-      err(`${signal}: no further call; finishing what is in flight (once more to stop at once)\n`);
-      stop.abort(signal);
+      process.exit(codes[signal]);
     });
   }
   // A reader that went away (`| head`) is no fault of the run.
@@ -27,7 +34,10 @@ export function processIo(): Io {
   return {
     out: (text) => void process.stdout.write(safe(text)),
     err,
-    stop: stop.signal,
+    get stop() {
+      isHeard = true;
+      return stop.signal;
+    },
     ask: talks ? (question) => ask(question, stop.signal) : undefined,
     terminal: process.stderr.isTTY
       ? { stream: process.stderr, lend: (write) => void (drawer = write) }

@@ -1,10 +1,11 @@
 import { openOutput } from '../batch/output.ts';
 import { planRun, type Planned } from '../batch/plan.ts';
 import { watchRun } from '../batch/watch.ts';
-import { openWorkshop, type Tuning } from '../batch/work.ts';
+import { openWorkshop, type Tuning, type Workshop } from '../batch/work.ts';
 import type { Config } from '../config.ts';
 import { exitCodes, SurroundingsError, type ExitCode } from '../errors.ts';
 import { createLog } from '../log.ts';
+import type { DeskRun } from '../queue/desk.ts';
 import type { End } from '../records/runs.ts';
 import { summaryText } from '../report/text.ts';
 import type { Summary } from '../report/summary.ts';
@@ -14,6 +15,7 @@ import type { Io } from './io.ts';
 import { readConcurrency, type PlanFlags } from './plan-options.ts';
 import { prepare } from './prepare.ts';
 import { showProgress } from './display.ts';
+import { announceStop, signalCode } from './stopping.ts';
 
 /** Check, plan, work here, report. Running it again goes on. */
 export async function run(
@@ -27,6 +29,7 @@ export async function run(
   const prepared = await prepare('run', file, flags, config, io);
   if (!prepared) return exitCodes.usage;
   const { options, found, target } = prepared;
+  announceStop(io);
   const level = config.logLevel ?? (flags.verbose ? 'info' : 'error');
   const keys = config.accounts.map(({ key }) => key);
   const log = createLog(level, keys, { write: (line) => io.err(line) });
@@ -37,13 +40,16 @@ export async function run(
   let patienceMs = options.timeoutMs + 10_000;
   try {
     const output = await openOutput(target);
-    const planned = await planRun(found.manifest, output, { ...options, submitted: false }, workshop);
-    if (!flags.quiet) io.err(`Run ${planned.run}: ${starts[planned.how]}\n`);
+    const order = { ...options, submitted: false, stop: io.stop };
+    const planned = await planRun(found.manifest, output, order, workshop);
+    if (!planned) return signalCode(io.stop);
+    if (!flags.quiet) io.err(beginning(planned, await othersOn(workshop, planned)));
     await workshop.accounts.probe();
-    workshop.start();
+    workshop.start(planned.run);
     const { update: onLook } = progress;
     const end = await watchRun({ workshop, output, planned, config, stop: io.stop, onLook });
     progress.close();
+    if (!end && (await workshop.desk.living()).length < 2) io.err(nobodyLeft(planned));
     return conclude(end, flags, io);
   } catch (error) {
     if (!(error instanceof SurroundingsError)) throw error;
@@ -64,10 +70,35 @@ const starts = {
   joined: 'is already on; working with it',
 } satisfies Record<Planned['how'], string>;
 
+/** What is said of a run before its first call. */
+export function beginning({ run, how, was, replaced }: Planned, others: DeskRun[] = []): string {
+  const before = replaced && replaced.charged + replaced.unknown;
+  const lines = [
+    ...(replaced
+      ? [
+          `Run ${replaced.run}: was cut off, and this plan takes its place; ${before} of its calls may have been paid (calls.csv)`,
+        ]
+      : []),
+    `Run ${run}: ${starts[how]}${was === 'running' ? '' : `; it was ${was}`}`,
+    ...others.map(
+      (other) =>
+        `Run ${other.run} is on as well and is worked on here too; to end it: reshoot cancel ${other.run}`,
+    ),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+async function othersOn({ desk }: Workshop, { run }: Planned): Promise<DeskRun[]> {
+  return (await desk.runs()).filter((other) => other.run !== run);
+}
+
+const nobodyLeft = ({ run }: Planned): string =>
+  `Nobody works on run ${run} now; it goes on with the next worker or run. To end it: reshoot cancel ${run}\n`;
+
 function conclude(end: End | undefined, flags: PlanFlags, io: Io): ExitCode {
   if (!end) {
-    io.err('Left; the run goes on elsewhere.\n');
-    return String(io.stop.reason) === 'SIGINT' ? exitCodes.sigint : exitCodes.sigterm;
+    io.err('Left; the run stays on.\n');
+    return signalCode(io.stop);
   }
   const summary = end.summary as unknown as Summary;
   if (end.stop) io.err(`Stopped early: ${end.stop.reason}\n`);

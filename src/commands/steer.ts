@@ -1,4 +1,4 @@
-import { cancelRun, type Cancelled } from '../batch/steer.ts';
+import { cancelRun, pauseRun, resumeRun, type Cancelled } from '../batch/steer.ts';
 import type { Config } from '../config.ts';
 import { exitCodes, SurroundingsError, UsageError, type ExitCode } from '../errors.ts';
 import type { DeskRun } from '../queue/desk.ts';
@@ -6,16 +6,15 @@ import type { RunState } from '../throttle/ledger.ts';
 import type { Desks } from '../batch/desks.ts';
 import { outputFolder } from '../storage/open.ts';
 import type { Io } from './io.ts';
-import { brieflyWithDesks, findRun, isPast, withDesks } from './with-desks.ts';
+import { findRun, isPast, withDesks } from './with-desks.ts';
 
 /** No further call of the run is sent until `resume`; those in flight are finished and kept. */
 export function pause(id: string, config: Config, io: Io): Promise<ExitCode> {
-  return brieflyWithDesks(config, async (desks) => {
-    const run = await findOn(desks, id);
-    const before = known(await desks.ledger.pause(run.run), id);
-    if (before === 'running')
-      io.out(`Run ${id} is paused; calls in flight are finished. To go on: reshoot resume ${id}\n`);
-    else if (before === 'paused') io.out(`Run ${id} was paused already. To go on: reshoot resume ${id}\n`);
+  return withDesks(config, async (desks) => {
+    const before = known(await pauseRun(desks, await findOn(desks, id)), id);
+    const goOn = `To go on: reshoot resume ${id}`;
+    if (before === 'running') io.out(`Run ${id} is paused; calls in flight are finished. ${goOn}\n`);
+    else if (before === 'paused') io.out(`Run ${id} was paused already. ${goOn}\n`);
     else throw new UsageError(ending(id));
     return exitCodes.ok;
   });
@@ -23,10 +22,8 @@ export function pause(id: string, config: Config, io: Io): Promise<ExitCode> {
 
 /** A paused run goes on; parked accounts are tried again. */
 export function resume(id: string, config: Config, io: Io): Promise<ExitCode> {
-  return brieflyWithDesks(config, async (desks) => {
-    const run = await findOn(desks, id);
-    await desks.accounts.probe();
-    const before = known(await desks.ledger.resume(run.run), id);
+  return withDesks(config, async (desks) => {
+    const before = known(await resumeRun(desks, await findOn(desks, id)), id);
     if (before !== 'paused' && before !== 'running') throw new UsageError(ending(id));
     io.out(before === 'paused' ? `Run ${id} goes on\n` : `Run ${id} was not paused; it is on\n`);
     if ((await desks.desk.living()).length === 0) io.err(nobodyWorks);
@@ -38,8 +35,7 @@ export function resume(id: string, config: Config, io: Io): Promise<ExitCode> {
 export function cancel(id: string, config: Config, io: Io): Promise<ExitCode> {
   return withDesks(config, async (desks) => {
     const run = await findOn(desks, id);
-    const became = known(await cancelRun(desks, run), id);
-    io.out(`${cancellations[became](run)}\n`);
+    io.out(`${cancellations[await cancelRun(desks, run)](run)}\n`);
     return exitCodes.ok;
   });
 }
@@ -50,9 +46,8 @@ const cancellations: Record<Cancelled, (run: DeskRun) => string> = {
   'by its workers': ({ run }) =>
     `Run ${run} is cancelled; calls in flight are finished and kept. Its report: reshoot wait ${run}`,
   here: ({ run, output }) => `Run ${run} is cancelled. Report: ${outputFolder(output)}/report`,
-  'not yet': ({ run, output }) =>
-    `Run ${run} is cancelled. Its output ${outputFolder(output)} is not seen here: the next worker that sees it makes the report`,
-  cancelled: ({ run }) => `Run ${run} was cancelled already. Its report: reshoot wait ${run}`,
+  forgotten: ({ run, output }) =>
+    `Run ${run} is cancelled and forgotten: its output ${outputFolder(output)} is not there, and nobody works on it`,
   stopped: ({ run }) => `Run ${run} is stopping already. Its report: reshoot wait ${run}`,
 };
 
@@ -63,10 +58,10 @@ async function findOn(desks: Desks, id: string): Promise<DeskRun> {
   return run;
 }
 
-function known<T extends RunState | Cancelled>(state: T | undefined, id: string): T {
+function known(state: RunState | undefined, id: string): RunState {
   if (state !== undefined) return state;
   throw new SurroundingsError(
-    `Redis has lost the books of run ${id}; its workers make them again with the next call. Try again in a minute`,
+    `Redis has lost the books of run ${id}; whoever works on it makes them again with the next call. Try again then`,
   );
 }
 

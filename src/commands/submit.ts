@@ -6,7 +6,9 @@ import { check } from './check.ts';
 import type { Io } from './io.ts';
 import type { PlanFlags } from './plan-options.ts';
 import { prepare } from './prepare.ts';
+import { beginning } from './run.ts';
 import { nobodyWorks } from './steer.ts';
+import { signalCode } from './stopping.ts';
 import { withDesks } from './with-desks.ts';
 
 /** Checks and plans, leaves the run to the workers, and prints its id. */
@@ -17,11 +19,16 @@ export async function submit(file: string, flags: PlanFlags, config: Config, io:
   const { options, found, target } = prepared;
   return withDesks(config, async (desks) => {
     const output = await openOutput(target);
-    const planned = await planRun(found.manifest, output, { ...options, submitted: true }, desks);
+    const order = { ...options, submitted: true, stop: io.stop };
+    const planned = await planRun(found.manifest, output, order, desks);
+    if (!planned) {
+      io.err('Nothing was submitted.\n');
+      return signalCode(io.stop);
+    }
     await desks.accounts.probe();
     const { run, rows } = planned;
     io.out(flags.json ? `${JSON.stringify({ run, rows, to_do: found.due }, null, 2)}\n` : `${run}\n`);
-    if (planned.how === 'joined') io.err('This plan is already on; nothing was added.\n');
+    if (!flags.quiet) io.err(beginning(planned));
     if ((await desks.desk.living()).length === 0) io.err(nobodyWorks);
     return exitCodes.ok;
   });

@@ -1,12 +1,13 @@
 import { awaitRun } from '../batch/watch.ts';
 import type { Config } from '../config.ts';
-import { exitCodes, type ExitCode } from '../errors.ts';
+import type { ExitCode } from '../errors.ts';
 import type { Summary } from '../report/summary.ts';
 import { summaryText } from '../report/text.ts';
 import { outputFolder } from '../storage/open.ts';
 import type { Io } from './io.ts';
 import { showProgress } from './display.ts';
 import { nobodyWorks } from './steer.ts';
+import { signalCode } from './stopping.ts';
 import { findRun, isPast, withDesks } from './with-desks.ts';
 
 export interface WaitFlags {
@@ -25,7 +26,7 @@ export function wait(id: string, flags: WaitFlags, config: Config, io: Io): Prom
     const summary = on ? await awaitRun(desks, run, watching).finally(progress.close) : run.summary;
     if (!summary) {
       io.err(`Run ${id} goes on.\n`);
-      return String(io.stop.reason) === 'SIGTERM' ? exitCodes.sigterm : exitCodes.sigint;
+      return signalCode(io.stop);
     }
     const told = summary as unknown as Summary;
     io.out(flags.json ? `${JSON.stringify(told, null, 2)}\n` : summaryText(told, outputFolder(run.output)));

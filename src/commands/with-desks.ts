@@ -1,35 +1,32 @@
 import { openDesks, type Desks } from '../batch/desks.ts';
+import { printable } from '../cells.ts';
 import type { Config } from '../config.ts';
 import { SurroundingsError, UsageError } from '../errors.ts';
 import { createLog } from '../log.ts';
-import { LateError, withDeadline } from '../queue/connect.ts';
+import { withDeadline } from '../queue/connect.ts';
 import type { DeskRun, PastRun } from '../queue/desk.ts';
-import { printable } from '../cells.ts';
 
+/** Such a command must end soon, whatever is gone. */
+const answerMs = 4000;
 const goodbyeMs = 2000;
 
-/** Opens Redis for a command that doesn't work on rows itself, and leaves it however the command ends. */
+/**
+ * Opens Redis for a command that doesn't work on rows itself, and leaves it however the command ends.
+ * @throws SurroundingsError when Redis does not answer, or stops to
+ */
 export async function withDesks<T>(config: Config, work: (desks: Desks) => Promise<T>): Promise<T> {
   const log = createLog(config.logLevel ?? 'error');
-  const desks = await openDesks(config, log);
+  const desks = await openDesks(config, log, answerMs);
   try {
     return await work(desks);
+  } catch (error) {
+    // ioredis has no class for it.
+    if (error instanceof Error && error.message === 'Command timed out')
+      throw new SurroundingsError('Redis does not answer any more', { cause: error });
+    throw error;
   } finally {
     await withDeadline(desks.leave(), goodbyeMs).catch(() => desks.redis.disconnect());
   }
-}
-
-/**
- * The same for a command that must end soon, whatever is gone.
- * @throws SurroundingsError when Redis stops to answer
- */
-export function brieflyWithDesks<T>(config: Config, work: (desks: Desks) => Promise<T>): Promise<T> {
-  return withDesks(config, (desks) =>
-    withDeadline(work(desks), 6000).catch((error: unknown) => {
-      if (error instanceof LateError) throw new SurroundingsError('Redis does not answer any more');
-      throw error;
-    }),
-  );
 }
 
 /** The run of that id, on or finished. @throws UsageError naming those there are */

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import { exitCodes, SurroundingsError, type ExitCode } from '../errors.ts';
 import { createLog, type Log } from '../log.ts';
 import type { Io } from './io.ts';
+import { announceStop, signalCode } from './stopping.ts';
 import { readConcurrency } from './plan-options.ts';
 
 export interface WorkerFlags {
@@ -23,6 +24,7 @@ export async function worker(
   tuning: Tuning = {},
 ): Promise<ExitCode> {
   const calls = readConcurrency(flags.concurrency);
+  announceStop(io);
   const log = createLog(
     config.logLevel ?? 'info',
     config.accounts.map(({ key }) => key),
@@ -32,25 +34,18 @@ export async function worker(
   workshop.start();
   log.info('working');
   try {
-    for (let idle = 0; !io.stop.aborted && !workshop.health.fault && !(flags.drain && idle > 10);) {
+    for (let idle = 0; !io.stop.aborted && !(flags.drain && idle > 10);) {
       await sleep(200);
-      idle = (await isIdle(workshop)) ? idle + 1 : 0;
+      idle = (await workshop.hasWork()) ? 0 : idle + 1;
     }
   } finally {
     await workshop.close(goodbyeMs);
   }
-  if (workshop.health.fault) {
-    log.error({ error: workshop.health.fault.message }, 'stopped: mend this, then start the worker again');
-    return exitCodes.fault;
-  }
-  return io.stop.aborted ? signalCode(io.stop) : exitCodes.ok;
-}
-
-/** Nothing in hand, and no run but paused ones. */
-async function isIdle({ desk, ledger, busy }: Workshop): Promise<boolean> {
-  if (busy() > 0) return false;
-  const states = (await desk.runs()).map(async ({ run }) => (await ledger.state(run))?.state);
-  return (await Promise.all(states)).every((state) => state === 'paused');
+  const failed = workshop.failed();
+  if (failed.length > 0)
+    log.error({ runs: failed }, 'these runs were given up: mend their outputs, then start again');
+  if (io.stop.aborted) return signalCode(io.stop);
+  return failed.length > 0 ? exitCodes.fault : exitCodes.ok;
 }
 
 /** Tries again every few seconds while Redis doesn't answer. Undefined: stopped before it did. */
@@ -70,6 +65,3 @@ async function openSooner(
   }
   return undefined;
 }
-
-const signalCode = (stop: AbortSignal): ExitCode =>
-  String(stop.reason) === 'SIGINT' ? exitCodes.sigint : exitCodes.sigterm;

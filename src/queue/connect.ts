@@ -5,14 +5,23 @@ import type { Log } from '../log.ts';
 /** How long the first word with Redis may take. Later on, commands wait until it is back. */
 const helloMs = 5000;
 
+export interface ConnectOptions {
+  name?: string;
+  answerMs?: number | undefined;
+}
+
 /**
  * A connection that has answered once.
  * @param address a `redis://` or `rediss://` address, or the absolute path of a unix socket
- * @param name shown in the server's list of clients
+ * @param options `name`: shown in the server's list of clients; `answerMs`: a command that takes longer fails
  * @throws SurroundingsError naming the server, never its password
  * @throws UsageError when it is too old
  */
-export async function connect(address: string, log: Log, name?: string): Promise<Redis> {
+export async function connect(
+  address: string,
+  log: Log,
+  { name, answerMs }: ConnectOptions = {},
+): Promise<Redis> {
   const isSocket = address.startsWith('/');
   const options = {
     lazyConnect: true,
@@ -23,6 +32,7 @@ export async function connect(address: string, log: Log, name?: string): Promise
     // A replica that was promoted elsewhere: the old connection still leads to the demoted one.
     reconnectOnError: (error: Error) => error.message.startsWith('READONLY'),
     ...(name !== undefined && { connectionName: name }),
+    ...(answerMs !== undefined && { commandTimeout: answerMs }),
   };
   // As an address, a path that holds a question mark would be cut there.
   const redis = isSocket ? new Redis({ ...options, path: address }) : new Redis(address, options);

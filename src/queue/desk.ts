@@ -15,6 +15,8 @@ const deskRunSchema = z.object({
   /** As the user named it. */
   manifest: z.string(),
   rows: z.number().int(),
+  /** Of them those that are to be done: chosen, and valid. */
+  chosen: z.number().int(),
   /** Put there by `submit`: it is on until it is finished, whether anybody works or not. */
   submitted: z.boolean(),
 });
@@ -51,15 +53,26 @@ export interface Desk extends Presence, Omit<ProgressBook, 'forget'> {
   /** Finished runs that are still remembered, the oldest first. */
   past(): Promise<PastRun[]>;
   /**
-   * Forgets what dead processes left: nobody else is alive, and plan and records know it better. The throttle's logs,
-   * submitted runs and what is past stay.
+   * Forgets what dead processes left: nobody else works, and plan and records know it better. The throttle's logs,
+   * submitted runs, what is past, and leases of the living stay.
    */
   clear(): Promise<void>;
 }
 
+/** KEYS runs. Takes off what wasn't submitted, and what can't be read. → those that stay */
+const dropScript = `
+local stay = {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local ok, run = pcall(cjson.decode, all[i + 1])
+  if ok and run.submitted then stay[#stay + 1] = all[i] else redis.call('HDEL', KEYS[1], all[i]) end
+end
+return stay`;
+
 export function createDesk(redis: Redis, namespace: string): Desk {
   const key = deskKeys(namespace);
   const { forget, ...progress } = createProgress(redis, key);
+  const presence = createPresence(redis, key);
 
   const runs = async (): Promise<DeskRun[]> => {
     const known = readable(await redis.hvals(key('runs')), deskRunSchema);
@@ -71,7 +84,7 @@ export function createDesk(redis: Redis, namespace: string): Desk {
   };
 
   return {
-    ...createPresence(redis, key),
+    ...presence,
     ...progress,
     async register(run) {
       await redis.hset(key('runs'), run.run, JSON.stringify(run));
@@ -90,16 +103,18 @@ export function createDesk(redis: Redis, namespace: string): Desk {
     },
     past: async () => readable(await redis.lrange(key('past'), 0, -1), pastRunSchema),
     async clear() {
-      const submitted = (await runs()).filter((run) => run.submitted).map(({ run }) => run);
-      for (const run of await redis.hkeys(key('runs')))
-        if (!submitted.includes(run)) await redis.hdel(key('runs'), run);
-      const stay = new Set([key('workers'), key('limit'), key('past'), key('runs')]);
+      const submitted = (await redis.eval(dropScript, 1, key('runs'))) as string[];
+      const stay = new Set(['workers', 'accounts', 'limit', 'past', 'runs'].map((name) => key(name)));
+      const isHeld = async (name: string): Promise<boolean> =>
+        name.startsWith(key('lease', '')) &&
+        (await presence.holder(name.slice(key('lease', '').length))) !== undefined;
       const staying = [key('account', ''), ...submitted.map((run) => key('run', run, ''))];
       const stays = (name: string): boolean =>
         stay.has(name) || staying.some((start) => name.startsWith(start));
       for await (const found of redis.scanStream({ match: `${globEscaped(key())}*`, count: 1000 })) {
-        const names = (found as string[]).filter((name) => !stays(name));
-        if (names.length > 0) await redis.del(...names);
+        for (const name of found as string[]) {
+          if (!stays(name) && !(await isHeld(name))) await redis.del(name);
+        }
       }
     },
   };

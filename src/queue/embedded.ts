@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { SurroundingsError, toError } from '../errors.ts';
 import type { Log } from '../log.ts';
-import { connect, withDeadline } from './connect.ts';
+import { connect, withDeadline, type ConnectOptions } from './connect.ts';
 import { lastServer, openHome, worksIn, type Home } from './home.ts';
 import { locked } from './lock.ts';
 import { isListening, startServer, type StartOptions } from './server.ts';
@@ -42,19 +42,16 @@ export interface Embedded {
  * @throws UsageError when there is no redis-server, or the state folder is somebody else's
  * @throws SurroundingsError when it doesn't start or can't write
  */
-export async function openEmbedded(places: Places, log: Log): Promise<Embedded> {
+export async function openEmbedded(places: Places, log: Log, answerMs?: number): Promise<Embedded> {
   const home = await openHome(places.stateDir, places.runtimeDir);
   const options = { home, searchPath: places.searchPath, rateWindowMs: places.rateWindowMs, log };
   const name = `${users}${process.pid}:${randomUUID()}`;
   const underLock = <T>(work: () => Promise<T>): Promise<T> => locked(join(home.folder, 'lock'), work);
 
-  const { redis, address } = await underLock(async () => {
-    const met = await meet(options, name);
-    await expectRoom(met.redis, home).catch(async (error: unknown) => {
-      await part(met.redis);
-      throw error;
-    });
-    return met;
+  const { redis, address } = await meet(options, { name, answerMs }, underLock);
+  await expectRoom(redis, home).catch(async (error: unknown) => {
+    await underLock(() => part(redis));
+    throw error;
   });
 
   let leaving = false;
@@ -81,16 +78,23 @@ export async function openEmbedded(places: Places, log: Log): Promise<Embedded> 
   };
 }
 
-async function meet(options: StartOptions, name: string): Promise<{ redis: Redis; address: string }> {
-  const address = await reach(options);
+/** Knocks outside the lock: a server that doesn't answer must not hold up those who only wait for the lock. */
+async function meet(
+  options: StartOptions,
+  knock: ConnectOptions,
+  underLock: <T>(work: () => Promise<T>) => Promise<T>,
+): Promise<{ redis: Redis; address: string }> {
+  const address = await underLock(() => reach(options));
+  const pid = (await lastServer(options.home))?.pid;
   try {
-    return { redis: await connect(address, options.log, name), address };
+    return { redis: await connect(address, options.log, knock), address };
   } catch (error) {
-    // It ended while we knocked: the next one is ours.
-    if (!(await isListening(address))) return meet(options, name);
-    const pid = (await lastServer(options.home))?.pid ?? '<its process id>';
+    // Its last user left while we knocked, and perhaps another has come since.
+    const isSame = async (): Promise<boolean> =>
+      (await isListening(address)) && (await lastServer(options.home))?.pid === pid;
+    if (!(await underLock(isSame))) return meet(options, knock, underLock);
     throw new SurroundingsError(
-      `${toError(error).message} It is the private one, process ${pid}. If it stays so: kill -9 ${pid}, and try ` +
+      `${toError(error).message} It is the private one, process ${pid ?? '?'}. If it stays so: kill -9 ${pid ?? '<it>'}, and try ` +
         'again; runs go on from their outputs.',
       { cause: error },
     );

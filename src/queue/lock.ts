@@ -25,7 +25,7 @@ export async function locked<T>(file: string, work: () => Promise<T>): Promise<T
 async function heldTooLong(file: string): Promise<string> {
   const owner = await ownerOf(file);
   const who = owner ? `process ${owner.pid} on ${owner.host}` : 'another reshoot';
-  return `${file} is held by ${who} for over ${patienceMs / 1000} s. Does that process still run? If not, remove the file.`;
+  return `${file} is held by ${who} for over ${patienceMs / 1000} s: is this machine very busy? Try again`;
 }
 
 async function takeLock(file: string): Promise<boolean> {

@@ -10,10 +10,16 @@ export const heartbeatLifeMs = 30_000;
 
 /** Who is there, and who is in charge of what. */
 export interface Presence {
-  /** Says that this process works. @returns all that do, this one included */
-  beat(): Promise<Owner[]>;
+  /**
+   * Says that this process works.
+   * @param accounts that it has keys for
+   * @returns all that work, this one included
+   */
+  beat(accounts?: string[]): Promise<Owner[]>;
   /** All processes that work. */
   living(): Promise<Owner[]>;
+  /** The accounts of all processes that work. */
+  accounts(): Promise<string[]>;
   /** This process goes. */
   leave(): Promise<void>;
   /** @throws UsageError when living processes use another limit */
@@ -25,11 +31,11 @@ export interface Presence {
   release(name: string): Promise<void>;
 }
 
-/** ARGV life, and the owner who lives, if it is to be entered. → all owners heard of within that time */
+/** ARGV life, and whoever is to be entered. → all that were entered within that time */
 const beatScript = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-if ARGV[2] then redis.call('ZADD', KEYS[1], now, ARGV[2]) end
+for i = 2, #ARGV do redis.call('ZADD', KEYS[1], now, ARGV[i]) end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[1])
 return redis.call('ZRANGE', KEYS[1], 0, -1)`;
 
@@ -44,9 +50,10 @@ const releaseScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redi
 
 export function createPresence(redis: Redis, key: DeskKey): Presence {
   const me = JSON.stringify(self);
+  const beat = async (what: string, entered: string[]): Promise<string[]> =>
+    (await redis.eval(beatScript, 1, key(what), heartbeatLifeMs, ...entered)) as string[];
   const heard = async (...entered: string[]): Promise<Owner[]> => {
-    const life = String(heartbeatLifeMs);
-    const members = (await redis.eval(beatScript, 1, key('workers'), life, ...entered)) as string[];
+    const members = await beat('workers', entered);
     return members.map(parseOwner).filter((owner) => livesHere(owner) !== false);
   };
   const holder = async (name: string): Promise<{ text: string; owner: Owner } | undefined> => {
@@ -55,7 +62,11 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
   };
 
   return {
-    beat: () => heard(me),
+    async beat(accounts = []) {
+      await beat('accounts', accounts);
+      return heard(me);
+    },
+    accounts: () => beat('accounts', []),
     living: () => heard(),
     async leave() {
       await redis.zrem(key('workers'), me);

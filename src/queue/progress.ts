@@ -2,10 +2,10 @@ import type { Redis } from 'ioredis';
 import type { ErrorCode } from '../errors.ts';
 import type { DeskKey } from './keys.ts';
 
-const counted = ['succeeded', 'skipped', 'failed', 'failed before', 'held'] as const;
+const counted = ['succeeded', 'skipped', 'failed', 'failed before', 'held', 'left out'] as const;
 const bitmaps = ['settled', ...counted] as const;
 
-/** How a row ended, as far as the desk cares. `failed before`: for good, in an earlier run; `other`: left out, or never done. */
+/** How a row ended, as far as the desk cares. `failed before`: for good, in an earlier run; `left out`: not chosen, or invalid; `other`: never done. */
 export type RowEnd = (typeof counted)[number] | 'other';
 
 /** Settled rows, all of them and by their end. */

@@ -32,6 +32,8 @@ export interface QueueWorkerOptions {
 
 export interface QueueWorker {
   setConcurrency(calls: number): void;
+  /** Takes no job for this long; those taken go on. */
+  rest(ms: number): Promise<void>;
   /** Jobs taken and not yet ended. */
   busy(): number;
   /** Takes no further job, hands back what is not sent, waits for what is. */
@@ -102,12 +104,23 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
     if (!(error instanceof AgainError)) log.error({ job: job?.id, error: error.stack }, 'job failed');
   });
 
+  let resting: NodeJS.Timeout | undefined;
+
   return {
     setConcurrency(calls) {
       if (worker.concurrency !== calls) worker.concurrency = calls;
     },
+    async rest(ms) {
+      if (resting) return;
+      resting = setTimeout(() => {
+        resting = undefined;
+        worker.resume();
+      }, ms);
+      await worker.pause(true);
+    },
     busy: () => running.size,
     async close() {
+      clearTimeout(resting);
       const closed = worker.close();
       worker.cancelAllJobs('stopping');
       await closed;

@@ -1,9 +1,10 @@
 import { callId, chargeOf, mayBePaid, type Call } from './call.ts';
 import type { Owner } from '../owner.ts';
-import type { Run } from './runs.ts';
+import type { Run, Steering } from './runs.ts';
 
 /** A run's money as its records have it; what the throttle's ledger is made from. */
 export interface RunBooks {
+  state: Steering;
   cap: number | undefined;
   budget: number;
   charged: number;
@@ -21,12 +22,13 @@ export interface RunBooks {
  */
 export async function addUp(
   run: Run,
+  state: Steering,
   stories: AsyncIterable<{ calls: Call[] }>,
   since: number,
   lives: (owner: Owner) => boolean,
 ): Promise<RunBooks> {
   const { max_credits: cap, retry_budget: budget } = run;
-  const books: RunBooks = { cap, budget, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
+  const books: RunBooks = { state, cap, budget, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
   for await (const { calls } of stories) {
     const own = calls.filter((call) => call.run === run.run);
     addRow(books, own, lives);

@@ -30,6 +30,8 @@ export interface Calls {
   open(call: Call): Promise<boolean>;
   /** Writes a call's outcome. Only its creator does, or whoever adopts a finished answer of a dead one. */
   close(call: Call, closed: Closed): Promise<Call>;
+  /** Its row was reported as held, whatever rule the call was sent under: it stays so. */
+  hold(call: Call): Promise<void>;
   /** Every row that ever had a call, in no order. */
   stories(): AsyncIterable<Story>;
   /** The same by the rows' ids. */
@@ -75,6 +77,7 @@ export function createCalls(files: RecordFiles): Calls {
       await files.write(nameOf(call), toText(done));
       return done;
     },
+    hold: (call) => files.write(nameOf(call), toText({ ...call, on_unknown: 'hold' })),
     async *stories() {
       for await (const { calls } of lines()) if (calls[0]) yield { id: calls[0].id, calls };
     },

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { codes, exitCodes, type ErrorCode, type ExitCode } from '../errors.ts';
+import { codes, exitCodes, SurroundingsError, type ErrorCode, type ExitCode } from '../errors.ts';
 import { ratios, type Row } from '../model.ts';
 import { sourceSchema } from './call.ts';
 import type { RecordFiles } from './files.ts';
@@ -16,6 +16,8 @@ const runSchema = z.object({
   /** sha256 of what the plan asks for: an equal plan goes on with a run that was cut off. */
   plan: z.string(),
   rows: z.number().int(),
+  /** Of them those that are to be done: chosen, and valid. */
+  chosen: z.number().int().optional(),
   /** The user's own columns, in the manifest's order. */
   columns: z.array(z.string()),
   max_attempts: z.number().int(),
@@ -55,6 +57,11 @@ export interface End {
   stop?: Stop | undefined;
   summary: Record<string, unknown>;
 }
+
+const steeringSchema = z.object({ v: z.literal(1), state: z.enum(['running', 'paused', 'cancelled']) });
+
+/** What its user wants of a run that is on: `runs/<run>/state.json`; none means running. Version 1. */
+export type Steering = z.infer<typeof steeringSchema>['state'];
 
 const noteSchema = z.object({
   v: z.literal(1),
@@ -117,6 +124,9 @@ export interface Runs {
   plan(run: string): AsyncIterable<{ row: Row; place: Place }>;
   /** One row of the plan. @throws Error where the place is not that row's */
   row(run: string, place: Place): Promise<Row>;
+  /** What the run was told last. */
+  steering(run: string): Promise<Steering>;
+  steer(run: string, state: Steering): Promise<void>;
   end(run: string): Promise<End | undefined>;
   writeEnd(run: string, end: End): Promise<void>;
   note(run: string, note: Note): Promise<void>;
@@ -146,14 +156,18 @@ export function createRuns(files: RecordFiles): Runs {
     },
     async read(run) {
       const found = await readJson(at(run, 'run.json'), runSchema);
-      if (!found) throw new Error(`run ${run} is not in this output`);
+      if (!found)
+        throw new SurroundingsError(
+          `run ${run} is not in this output any more: ${at(run, 'run.json')} is gone`,
+        );
       return found;
     },
     write: (run) => writeJson(at(run.run, 'run.json'), run),
     writePlan: (run, rows) => files.write(at(run, 'plan.jsonl'), planLines(rows)),
     async *plan(run) {
       const text = await files.read(at(run, 'plan.jsonl'));
-      if (text) yield* planRows(text);
+      if (!text) throw new SurroundingsError(`the plan of run ${run} is gone: ${at(run, 'plan.jsonl')}`);
+      yield* planRows(text);
     },
     async row(run, place) {
       const line = await files.readRange(at(run, 'plan.jsonl'), place.from, place.length);
@@ -162,6 +176,8 @@ export function createRuns(files: RecordFiles): Runs {
         throw new Error(`run ${run}: row ${place.row} is not at its place in the plan`);
       return row;
     },
+    steering: async (run) => (await readJson(at(run, 'state.json'), steeringSchema))?.state ?? 'running',
+    steer: (run, state) => writeJson(at(run, 'state.json'), { state }),
     end: (run) => readJson(at(run, 'end.json'), endSchema),
     writeEnd: (run, end) => writeJson(at(run, 'end.json'), end),
     note: (run, note) => writeJson(at(run, `rows/${note.row}.json`), note),
@@ -186,7 +202,8 @@ function* planLines(rows: Iterable<Row>): Iterable<string> {
 function* planRows(text: Buffer): Iterable<{ row: Row; place: Place }> {
   for (let from = 0, end = 0; from < text.length; from = end + 1) {
     end = text.indexOf(10, from);
-    if (end < 0) throw new Error('the plan is cut off: it was not written by reshoot, or damaged since');
+    if (end < 0)
+      throw new SurroundingsError('the plan is cut off: it was not written by reshoot, or damaged since');
     const row = rowSchema.parse(JSON.parse(text.toString('utf8', from, end))) as Row;
     yield { row, place: { row: row.row, from, length: end - from } };
   }

@@ -5,6 +5,8 @@ import { cancel, rebuild, stop, turn } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
 export interface Books {
+  /** As its records have it: `paused` and `cancelled` outlive a Redis that loses its data. */
+  state: 'running' | 'paused' | 'cancelled';
   /** Hard cap of credits; undefined: none. */
   cap: number | undefined;
   /** Extra calls that may be charged or unknown. */
@@ -50,13 +52,17 @@ export interface Spent {
   cap: number | undefined;
 }
 
+/** Why a cancelled run ended. */
+export const cancelled = 'cancelled by its user';
+
 export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number): Ledger {
   const write = async (run: string, books: Books, start: boolean): Promise<void> => {
     for (const { call, account, at } of books.recent) await restore(call, account, at);
     const held = books.open.flatMap(({ call, account, extra }) => [call, `${extra ? 1 : 0}:${account}`]);
-    const { cap = -1, budget, charged, unknown, extra } = books;
+    const { cap = -1, budget, charged, unknown, extra, state } = books;
     const counts = [start ? 1 : 0, cap, budget, charged, unknown, extra];
-    await redis.eval(rebuild, 2, keys.ledger(run), keys.open(run), ...counts, ...held);
+    const cancelling = [exitCodes.cancelled, cancelled];
+    await redis.eval(rebuild, 2, keys.ledger(run), keys.open(run), ...counts, state, ...cancelling, ...held);
   };
   /** Entered as if sent a little later than its record says: the record is written before the first byte. */
   const restore = (call: string, account: string, at: number): Promise<unknown> =>
@@ -84,8 +90,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     pause: (run) => turnFrom(run, 'running', 'paused'),
     resume: (run) => turnFrom(run, 'paused', 'running'),
     async cancel(run) {
-      const reason = 'cancelled by its user';
-      return stateOf(await redis.eval(cancel, 1, keys.ledger(run), exitCodes.cancelled, reason));
+      return stateOf(await redis.eval(cancel, 1, keys.ledger(run), exitCodes.cancelled, cancelled));
     },
     async spent(run) {
       const [charged, unknown, cap] = await redis.hmget(keys.ledger(run), 'charged', 'unknown', 'cap');

@@ -34,7 +34,7 @@ end
  * KEYS ledger, open, then log and state of each account.
  * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, then each account's
  * name.
- * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | cap | budget | paused | cancelled | stopped | rebuild
+ * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | parked for now, reasons (calls are in flight) | cap | budget | paused | cancelled | stopped | rebuild
  */
 export const take = `${clock}${books}${guard}
 local call, extra = ARGV[1], ARGV[2] == '1'
@@ -102,8 +102,7 @@ for i = 3, #KEYS, 2 do
 end
 if best == 0 then
   if #parked == (#KEYS - 2) / 2 then
-    if open == 0 then return {'parked', table.concat(parked, ', ')} end
-    return {'wait', '1000'}
+    return {open == 0 and 'parked' or 'parked for now', table.concat(parked, ', ')}
   end
   return {'wait', tostring(math.max(1, math.ceil(wait)))}
 end
@@ -136,7 +135,12 @@ return redis.call('HDEL', KEYS[2], ARGV[1])
 export const settle = `${books}
 if not current(KEYS[1]) then return {'rebuild'} end
 if ARGV[5] == '0' then redis.call('ZREM', KEYS[4], ARGV[1]) end
-if ARGV[4] == '1' then redis.call('HDEL', KEYS[3], 'parked', 'probed', 'refusing', 'firewall') end
+if ARGV[4] == '1' then
+  redis.call('HDEL', KEYS[3], 'refusing', 'firewall')
+  -- A call that was out already when the account was parked says nothing of it.
+  local at, probed = redis.call('ZSCORE', KEYS[4], ARGV[1]), redis.call('HGET', KEYS[3], 'probed')
+  if not probed or (at and tonumber(at) >= tonumber(probed)) then redis.call('HDEL', KEYS[3], 'parked', 'probed') end
+end
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held then
   redis.call('HDEL', KEYS[2], ARGV[1])
@@ -210,19 +214,20 @@ return 1
 
 /**
  * KEYS ledger, open. ARGV start (0: only where the books are not this server's), cap, budget, charged, unknown, extra,
- * then each open call with what it holds.
+ * the state that the records know, the code and reason of a cancelled run, then each open call with what it holds.
  * Opens a run's books, or makes them again from the records.
  */
 export const rebuild = `${books}
 if current(KEYS[1]) and ARGV[1] == '0' then return 0 end
 local state = redis.call('HGET', KEYS[1], 'state')
 if ARGV[1] == '1' or not state then
-  state = 'running'
+  state = ARGV[7]
   redis.call('HDEL', KEYS[1], 'stop_code', 'stop_reason')
+  if state == 'cancelled' then redis.call('HSET', KEYS[1], 'stop_code', ARGV[8], 'stop_reason', ARGV[9]) end
 end
 redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[2], 'budget', ARGV[3],
   'charged', ARGV[4], 'unknown', ARGV[5], 'extra', ARGV[6], 'unusable', 0)
-for at = 7, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
+for at = 10, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
 return 1
 `;

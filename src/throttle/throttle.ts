@@ -23,8 +23,8 @@ export interface Slot {
 /** Why there is no slot: the run's own affair, so the row leaves the line. */
 export type NoSlot =
   | { none: 'cap' | 'budget' | 'paused' | 'cancelled' | 'stopped' }
-  /** All accounts are parked and nothing is in flight. */
-  | { none: 'parked'; reasons: string }
+  /** All accounts of this process are parked; `for now`: calls of the run are in flight. */
+  | { none: 'parked' | 'parked for now'; reasons: string }
   /** What is left of the cap or budget is reserved by calls in flight. */
   | { none: 'yield'; waitMs: number };
 
@@ -173,7 +173,8 @@ export function createThrottle(options: ThrottleOptions): Throttle {
 function noSlot(answer: string, detail: string): NoSlot {
   switch (answer) {
     case 'parked':
-      return { none: 'parked', reasons: detail };
+    case 'parked for now':
+      return { none: answer, reasons: detail };
     case 'yield':
       return { none: 'yield', waitMs: Number(detail) };
     case 'cap':

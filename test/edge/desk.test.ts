@@ -62,9 +62,10 @@ const run: DeskRun = {
   origin: 'https://api.example',
   manifest: 'm.csv',
   rows: 9,
+  chosen: 9,
   submitted: false,
 };
-const none = { settled: 0, succeeded: 0, skipped: 0, failed: 0, 'failed before': 0, held: 0 };
+const none = { settled: 0, succeeded: 0, skipped: 0, failed: 0, 'failed before': 0, held: 0, 'left out': 0 };
 
 describe('runs and their rows', () => {
   it('are on from when they are registered until they are removed', async () => {
@@ -87,7 +88,7 @@ describe('runs and their rows', () => {
       fc.record({
         row: fc.integer({ min: 1, max: 40 }),
         end: fc.constantFrom(
-          ...(['succeeded', 'failed', 'failed before', 'skipped', 'held', 'other'] as const),
+          ...(['succeeded', 'failed', 'failed before', 'skipped', 'held', 'left out', 'other'] as const),
         ),
       }),
       { maxLength: 30 },
@@ -106,6 +107,7 @@ describe('runs and their rows', () => {
           failed: rowsOf('failed').size,
           'failed before': rowsOf('failed before').size,
           held: rowsOf('held').size,
+          'left out': rowsOf('left out').size,
         });
         const isSettled = await desk.settled('r1');
         for (let row = 1; row <= 50; row++) expect(isSettled(row)).toBe(settled.has(row));
@@ -245,14 +247,16 @@ describe('the living', () => {
 });
 
 describe('clear', () => {
-  it("forgets jobs, runs and leases, but no account's log, no limit, no living process and nothing of others", async () => {
+  it("forgets jobs, runs and leases, but no account's log, no limit, no living process, nor its lease, and nothing of others", async () => {
     const others = ['reshoot2', 'reshoot:x', 'resh*', '[reshoot]'];
     for (const namespace of ['reshoot', ...others]) {
       const desk = createDesk(redis, namespace);
       await desk.register(run);
       await desk.settle('r1', 1, 'succeeded');
-      await desk.lease('feed:r1');
-      await desk.beat();
+      // Its owner is dead.
+      await redis.set(`{${namespace}}:lease:feed:r1`, JSON.stringify({ ...self, pid: 1, started: '1' }));
+      await desk.lease('plan:s');
+      await desk.beat(['a']);
       await desk.agree(30, 60_000);
       const keys = throttleKeys(namespace, 'https://api.example');
       await redis.zadd(keys.log('a'), 1, 'call');
@@ -276,9 +280,10 @@ describe('clear', () => {
     await desk.clear();
     await queue.close();
     const keys = throttleKeys('reshoot', 'https://api.example');
-    const kept = [keys.log('a'), keys.state('a'), '{reshoot}:limit', '{reshoot}:workers'];
+    const names = ['limit', 'workers', 'accounts', 'lease:plan:s'].map((name) => `{reshoot}:${name}`);
+    const kept = [keys.log('a'), keys.state('a'), ...names];
     expect((await redis.keys('*')).toSorted()).toEqual([...before, ...kept].toSorted());
-    expect(before).toHaveLength(others.length * 9 + 1);
+    expect(before).toHaveLength(others.length * 11 + 1);
   });
 
   it('leaves what was submitted, and what is past', async () => {

@@ -27,14 +27,23 @@ async function* streamed(stories: Call[][]): AsyncGenerator<{ calls: Call[] }> {
 }
 
 const booksOf = (stories: Call[][], since = 0, lives = true) =>
-  addUp(run, streamed(stories), since, () => lives);
+  addUp(run, 'running', streamed(stories), since, () => lives);
 
 describe('addUp', () => {
   it('has the caps as the run was given them, and nothing spent at first', async () => {
-    const empty = { cap: 7, budget: 10, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
+    const empty = {
+      state: 'running',
+      cap: 7,
+      budget: 10,
+      charged: 0,
+      unknown: 0,
+      extra: 0,
+      open: [],
+      recent: [],
+    };
     expect(await booksOf([])).toEqual(empty);
     const { max_credits: _, ...uncapped } = run;
-    expect((await addUp(uncapped, streamed([]), 0, () => true)).cap).toBeUndefined();
+    expect((await addUp(uncapped, 'paused', streamed([]), 0, () => true)).cap).toBeUndefined();
   });
 
   it("counts this run's credits, and what may have been paid twice as extra", async () => {

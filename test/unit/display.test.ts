@@ -16,6 +16,7 @@ const view: RunView = {
   output: 'out',
   state: 'running',
   rows: 40,
+  leftOut: 0,
   settled: { succeeded: 10, skipped: 0, failed: 2, held: 0, other: 0 },
   inFlight: 6,
   credits: { charged: 14, unknown: 0, cap: undefined },

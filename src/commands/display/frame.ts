@@ -103,7 +103,6 @@ function barLine({ rows, settled }: RunView, width: number, paint: Paint): strin
 }
 
 function timePieces({ state, run, leftMs, inFlight, accounts, workers }: RunView, screen: Screen): string[] {
-  if (state === 'finished') return ['finished'];
   if (state === 'paused') return [`paused; reshoot resume ${run} goes on`];
   if (state !== 'running') {
     const left = leftMs ? [`about ${timeLeft(leftMs)}`] : [];
@@ -118,10 +117,11 @@ function timePieces({ state, run, leftMs, inFlight, accounts, workers }: RunView
   return ['can be said after the first answers'];
 }
 
-function rowPieces({ settled }: RunView, paint: Paint): string[] {
-  return outcomes
+function rowPieces({ settled, leftOut }: RunView, paint: Paint): string[] {
+  const counts = outcomes
     .filter(({ name }) => settled[name] > 0 || name === 'succeeded' || name === 'failed')
     .map(({ name, mark, style }) => `${paint(style, mark)} ${settled[name]} ${name}`);
+  return leftOut > 0 ? [...counts, `${leftOut} not chosen`] : counts;
 }
 
 function callPieces({ inFlight, accounts, windowMs, workers }: RunView, paint: Paint): string[] {
