@@ -17,16 +17,17 @@ export interface WaitFlags {
 
 /** Waits for a run's end and ends with its exit code. */
 export function wait(id: string, flags: WaitFlags, config: Config, io: Io): Promise<ExitCode> {
+  const { stop } = io;
   return withDesks(config, async (desks) => {
     const run = await findRun(desks, id);
     const on = !isPast(run);
     if (on && (await desks.desk.living()).length === 0) io.err(nobodyWorks);
     const progress = showProgress(io, { quiet: flags.quiet === true || !on, dumb: config.dumbTerminal });
-    const watching = { config, stop: io.stop, onLook: progress.update };
+    const watching = { config, stop, onLook: progress.update };
     const summary = on ? await awaitRun(desks, run, watching).finally(progress.close) : run.summary;
     if (!summary) {
       io.err(`Run ${id} goes on.\n`);
-      return signalCode(io.stop);
+      return signalCode(stop);
     }
     const told = summary as unknown as Summary;
     io.out(flags.json ? `${JSON.stringify(told, null, 2)}\n` : summaryText(told, outputFolder(run.output)));

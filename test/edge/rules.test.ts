@@ -10,7 +10,9 @@ const open = async (options: RigOptions = {}): Promise<void> => {
 };
 afterEach(() => rig.close());
 
-const routes = (row: Result | undefined): number[] | undefined => row?.calls.map((call) => call.route);
+/** Of the calls that went out: on a busy machine a slot may grow too old before it is used, which is free. */
+const routes = (row: Result | undefined): number[] | undefined =>
+  row?.calls.filter(({ outcome }) => outcome !== 'not_sent').map((call) => call.route);
 const outcomes = (row: Result): Set<string> => new Set(row.calls.map((call) => call.outcome));
 const charged = (): number => rig.simulator.calls.filter((call) => call.charged).length;
 
@@ -72,7 +74,6 @@ describe('attempts', () => {
     expect(results.every((row) => row.status === 'succeeded' && row.attempts === 1)).toBe(true);
     expect(new Set(results.flatMap((row) => routes(row)))).toEqual(new Set([1]));
     expect(results[0]?.calls.length).toBeGreaterThanOrEqual(6);
-    // On a busy machine a slot may grow too old before it is used, which is free as well.
     const ends = outcomes(results[0]!);
     ends.delete('not_sent');
     expect(ends).toEqual(new Set(['throttled', 'succeeded']));
