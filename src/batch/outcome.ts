@@ -57,7 +57,8 @@ function interrupted({ row, calls, stop }: Evidence, last: Call | undefined): Co
     return { ...(last && withFailure('failed', last)), status: 'cancelled' };
   }
   if (before && !before.closed?.picture) return withFailure('failed', before);
-  return { status: 'not_attempted', ...(stop && row.selected && { errorMessage: stop.reason }) };
+  const why = row.selected ? stop?.reason : 'not chosen (--limit, --ids)';
+  return { status: 'not_attempted', ...(why && { errorMessage: why }) };
 }
 
 function withPicture(status: RowStatus, row: Row, call: Call): Conclusion {

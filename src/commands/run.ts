@@ -101,7 +101,7 @@ function conclude(end: End | undefined, flags: PlanFlags, io: Io): ExitCode {
     return signalCode(io.stop);
   }
   const summary = end.summary as unknown as Summary;
-  if (end.stop) io.err(`Stopped early: ${end.stop.reason}\n`);
+  if (end.stop && flags.json) io.err(`Stopped early: ${end.stop.reason}\n`);
   if (flags.json) io.out(`${JSON.stringify(summary, null, 2)}\n`);
   else io.out(summaryText(summary, flags.output ?? ''));
   return summary.exit_code;

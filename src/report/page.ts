@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { codes } from '../errors.ts';
 import { ownCells, type ReportCall, type ReportRow, resultFields, resultOf, type Value } from './rows.ts';
-import type { Summary } from './summary.ts';
+import { othersLeft, type Summary } from './summary.ts';
+import { stoppingOf } from './stop.ts';
 
 /** What the page says above its rows. */
 export interface PageHead {
   summary: Summary;
   /** The user's own columns, in the manifest's order. */
   columns: string[];
-  /** Why the run ended before its rows did, as it was said then. */
-  reason?: string | undefined;
 }
 
 /** Names a thumbnail by the sha256 of the whole picture, so that equal pictures share one. */
@@ -50,7 +50,7 @@ export async function* pageHtml(rows: AsyncIterable<ReportRow>, head: PageHead):
 <body>
 <noscript><p>This page needs JavaScript; results.csv beside it holds the same.</p></noscript>
 <main id="page"></main>
-${block('head', { ...head, fields: resultFields })}
+${block('head', headOf(head))}
 `;
   let held: object[] = [];
   for await (const row of rows) {
@@ -101,7 +101,19 @@ function inert(content: unknown): string {
     .replaceAll('\u2029', '\\u2029');
 }
 
-/** What `page/data.js` reads; columns by their place, since a column may be called anything. */
+/** What `page/data.js` reads beside the rows. */
+function headOf({ summary, columns }: PageHead): object {
+  return {
+    summary,
+    columns,
+    fields: resultFields,
+    othersLeft: othersLeft(summary),
+    stop: stoppingOf(summary),
+    meanings: Object.fromEntries(Object.entries(codes).map(([code, { says }]) => [code, says])),
+  };
+}
+
+/** What `page/data.js` reads of a row; columns by their place, since a column may be called anything. */
 function rowOf(row: ReportRow, columns: string[]): object {
   const { prompt, size, ratio, pictures } = row.row;
   const result = resultOf(row);
@@ -111,6 +123,7 @@ function rowOf(row: ReportRow, columns: string[]): object {
     prompt,
     size,
     ratio,
+    chosen: row.row.selected,
     pictures: pictures.map((picture) =>
       picture.kind === 'file' ? { path: picture.path } : { url: picture.url },
     ),

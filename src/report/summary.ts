@@ -1,5 +1,5 @@
 import type { ExitCode } from '../errors.ts';
-import type { Charge, RowStatus } from '../model.ts';
+import { rowStatuses, type Charge, type RowStatus } from '../model.ts';
 import { exitCodeOf } from './exit.ts';
 import { isDone, type ReportCall, type ReportRow } from './rows.ts';
 
@@ -17,35 +17,50 @@ export interface RunFacts {
   stop?: { code: ExitCode; reason?: string };
 }
 
-/** `summary.json`: rows of the whole manifest, calls and credits of this run alone. */
+/** `summary.json`: rows of the whole manifest, calls and credits of this run alone, where nothing else is said. */
 export interface Summary {
   run: string;
   manifest: string;
   started_at: string;
   finished_at: string;
   rows: Record<RowStatus, number>;
+  /** The same of the rows that this run was to do. Summaries of older versions lack it. */
+  chosen?: Record<RowStatus, number>;
   /** HTTP calls that went out, or may have. */
   calls: number;
   /** Calls charged, and calls whose charge nobody knows. */
   credits: { charged: number; unknown: number };
+  /** The same of every call into this output. Summaries of older versions lack it. */
+  credits_all_runs?: { charged: number; unknown: number };
   by_route: Record<string, { calls: number; succeeded: number }>;
   /** Rows that did not succeed by their error code. */
   by_error: Record<string, number>;
   /** Of the calls that succeeded; null when there are none. */
   latency_ms: { p50: number | null; p95: number | null; max: number | null };
   exit_code: ExitCode;
+  /** Why the run ended before its rows did, as its records have it; absent when it did not. */
+  stop_reason?: string;
+}
+
+/** Rows that `--limit` or `--ids` left out and that have no picture; what the manifest gets wrong aside. */
+export function othersLeft({ rows, chosen = rows }: Summary): number {
+  const undone = rowStatuses.filter((status) => !isDone(status) && status !== 'invalid');
+  return undone.reduce((sum, status) => sum + rows[status] - chosen[status], 0);
 }
 
 /** Collects, row by row, what the report says of all of them. */
 export interface Tally {
   add(row: ReportRow): void;
+  /** A call into this output, of whatever run. */
+  book(call: ReportCall): void;
   summary(): Summary;
 }
 
 /** An empty tally for the run's report; its size does not grow with the rows but for one number a call. */
 export function createTally(facts: RunFacts): Tally {
   const rows = noRows();
-  const ownRows = noRows();
+  const chosen = noRows();
+  const allRuns = { charged: 0, unknown: 0 };
   const byError = new Map<string, number>();
   const calls = createCallTally();
   let retryable = 0;
@@ -53,12 +68,17 @@ export function createTally(facts: RunFacts): Tally {
     add: (row) => {
       rows[row.status] += 1;
       // What `--limit` or `--ids` left out says nothing about how this run ended.
-      if (row.row.selected) ownRows[row.status] += 1;
+      if (row.row.selected) chosen[row.status] += 1;
       if (row.row.selected && row.status === 'failed' && row.retryable) retryable += 1;
       if (row.errorCode && !isDone(row.status)) {
         byError.set(row.errorCode, (byError.get(row.errorCode) ?? 0) + 1);
       }
       for (const call of row.calls) if (call.run === facts.run) calls.add(call);
+    },
+    book: ({ outcome, charged }) => {
+      if (outcome === 'not_sent') return;
+      if (charged === 'yes') allRuns.charged += 1;
+      if (charged === 'unknown') allRuns.unknown += 1;
     },
     summary: () => ({
       run: facts.run,
@@ -66,9 +86,12 @@ export function createTally(facts: RunFacts): Tally {
       started_at: facts.startedAt,
       finished_at: facts.finishedAt,
       rows: { ...rows },
+      chosen: { ...chosen },
       ...calls.figures(),
+      credits_all_runs: { ...allRuns },
       by_error: Object.fromEntries(byError),
-      exit_code: exitCodeOf({ rows: ownRows, retryable, ...(facts.stop && { stop: facts.stop }) }),
+      exit_code: exitCodeOf({ rows: chosen, retryable, ...(facts.stop && { stop: facts.stop }) }),
+      ...(facts.stop?.reason && { stop_reason: facts.stop.reason }),
     }),
   };
 }

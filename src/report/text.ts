@@ -1,6 +1,9 @@
 import { printable } from '../cells.ts';
 import { codes, exitCodes, type ExitCode } from '../errors.ts';
-import type { Summary } from './summary.ts';
+import { rowStatuses } from '../model.ts';
+import { isDone } from './rows.ts';
+import { stoppingOf } from './stop.ts';
+import { othersLeft, type Summary } from './summary.ts';
 
 const endings: Partial<Record<ExitCode, string>> = {
   [exitCodes.account]: 'Stopped: no account may work. Check the key and the credits.',
@@ -19,12 +22,12 @@ const mostErrors = 6;
  * as the user named it.
  */
 export function summaryText(summary: Summary, output: string): string {
-  const { credits, latency_ms: latency } = summary;
+  const { credits, credits_all_runs: allRuns, latency_ms: latency } = summary;
   const sum = Object.values(summary.rows).reduce((total, count) => total + count, 0);
-  const unknown = credits.unknown > 0 ? `, ${credits.unknown} more perhaps` : '';
   const lines = [
     `Run ${summary.run}: ${plural(sum, 'row')}: ${listOf(summary.rows) || 'nothing to do'}${took(summary)}`,
-    `${plural(summary.calls, 'call')}, ${plural(credits.charged, 'credit')} charged${unknown}`,
+    `This run: ${plural(summary.calls, 'call')}, ${plural(credits.charged, 'credit')} charged${perhaps(credits)}`,
+    ...(allRuns ? [`All runs: ${allRuns.charged} charged${perhaps(allRuns)}`] : []),
     ...(latency.p50 === null ? [] : [latencyLine(summary)]),
     ...errorLines(summary),
     `Report: ${shown(joined(output, 'report/index.html'))}`,
@@ -32,6 +35,8 @@ export function summaryText(summary: Summary, output: string): string {
   ];
   return `${lines.join('\n')}\n`;
 }
+
+const perhaps = ({ unknown }: Summary['credits']): string => (unknown > 0 ? `, ${unknown} more perhaps` : '');
 
 function latencyLine({ latency_ms: { p50, p95, max } }: Summary): string {
   return `A call took ${seconds(p50)} s (median), ${seconds(p95)} s (95 %), ${seconds(max)} s (longest)`;
@@ -56,18 +61,40 @@ function errorLines({ by_error: byError }: Summary): string[] {
     : ['Errors:', ...lines, ...(more > 0 ? [`  and ${more} more in the report`] : [])];
 }
 
-/** `failed.csv` holds every row that is not done and needs none of the options that the manifest was read with. */
-function nextSteps({ rows, exit_code: code }: Summary, output: string): string[] {
-  const ending = endings[code];
+/**
+ * How the run ended, and the commands to go on with. `failed.csv` holds every row that is not done, also those that were
+ * not chosen, and needs none of the options that the manifest was read with.
+ */
+function nextSteps(summary: Summary, output: string): string[] {
+  const { rows, chosen = rows, exit_code: code } = summary;
+  const left = othersLeft(summary);
+  const stopped = stoppingOf(summary)?.says ?? endings[code];
   const open =
-    ending !== undefined || rows.cancelled + rows.not_attempted > 0 || code === exitCodes.failedRetryable;
+    stopped !== undefined ||
+    chosen.cancelled + chosen.not_attempted > 0 ||
+    code === exitCodes.failedRetryable;
   const rest = `reshoot run ${shown(joined(output, 'report/failed.csv'))} -o ${shown(output)}`;
+  const others = `the other ${plural(left, 'row')}`;
+  const too = left > 0 ? ` (and ${others})` : '';
+  const goOn = left > 0 ? `; with ${others}: ` : ', or ';
   return [
-    ...(ending ? [ending] : []),
-    ...(open ? [`To go on: the same command again, or ${rest}`] : []),
-    ...(rows.held > 0 ? [`To pay for the held rows perhaps twice: ${rest} --on-unknown retry`] : []),
-    ...(!open && rows.failed + rows.invalid > 0 ? [`To do what failed: mend its rows, then ${rest}`] : []),
+    ...(stopped ? [printable(stopped, 1000)] : []),
+    ...(left > 0 && code === exitCodes.ok ? [chosenDone(summary)] : []),
+    ...(open ? [`To go on: the same command again${goOn}${rest}`] : []),
+    ...(left > 0 && !open ? [`To do the rest: the same command without --limit and --ids, or ${rest}`] : []),
+    ...(rows.held > 0 ? [`To pay for the held rows perhaps twice${too}: ${rest} --on-unknown retry`] : []),
+    ...(!open && chosen.failed + rows.invalid > 0
+      ? [`To do what failed${too}: mend its rows, then ${rest}`]
+      : []),
   ];
+}
+
+/** All is done that was to be done, which isn't all. */
+function chosenDone({ rows, chosen = rows }: Summary): string {
+  const done = chosen.succeeded + chosen.skipped;
+  const undone = rowStatuses.reduce((sum, status) => sum + (isDone(status) ? 0 : rows[status]), 0);
+  const others = undone === 1 ? '1 other of the manifest is' : `${undone} others of the manifest are`;
+  return `The ${plural(done, 'row')} chosen for this run ${done === 1 ? 'is' : 'are'} done; ${others} not.`;
 }
 
 /** A path as a shell takes it, safe for a terminal. */

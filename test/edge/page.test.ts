@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ExitCode } from '../../src/errors.ts';
 import { thumbnailName } from '../../src/report/page.ts';
 import type { ReportCall, ReportRow } from '../../src/report/rows.ts';
 import { writeReport } from '../../src/report/write.ts';
@@ -101,7 +102,12 @@ const few = [
 ];
 
 /** Writes a report with its thumbnails, as a run does, and says where its page is. */
-async function written(name: string, rows: ReportRow[], columns: string[] = []): Promise<string> {
+async function written(
+  name: string,
+  rows: ReportRow[],
+  columns: string[] = [],
+  stop?: { code: ExitCode; reason: string },
+): Promise<string> {
   const out = join(folder, name);
   const picture = (background: string): Promise<Buffer> =>
     sharp({ create: { width: 900, height: 600, channels: 3, background } })
@@ -125,12 +131,13 @@ async function written(name: string, rows: ReportRow[], columns: string[] = []):
         startedAt: '2026-11-01T10:00:00.000Z',
         finishedAt: '2026-11-01T15:33:20.000Z',
         columns,
+        ...(stop && { stop }),
       },
       rows: async function* () {
         yield* rows;
       },
       calls: async function* () {
-        yield* [];
+        for (const { row, calls } of rows) for (const call of calls) yield { ...call, id: row.id };
       },
       runs: [],
     },
@@ -191,8 +198,8 @@ describe('the page', () => {
     expect(await page.locator('h1').textContent()).toBe('<i>shop.csv');
     const figures = await page.locator('.figures').innerText();
     expect(figures.replaceAll(/\s+/g, ' ')).toBe(
-      'Rows 5 Credits charged 3 + 1 more perhaps Calls 6 this run Duration 5 h 33 min ' +
-        'A call took 20.0 s median · longest 20.0 s',
+      'Rows 5 Credits charged 3 this run + 1 more perhaps All runs: 3 charged, 1 more perhaps ' +
+        'Calls 6 this run Duration 5 h 33 min A call took 20.0 s median · longest 20.0 s',
     );
     const ending = await page.locator('.ending').innerText();
     expect(ending).toContain('Some rows are held');
@@ -297,7 +304,7 @@ describe('the page', () => {
     expect(await title.textContent()).toBe('id-3');
     await page.keyboard.press('Escape');
     expect(await page.locator('dialog[open]').count()).toBe(0);
-    expect(await focused()).toBe('id-3');
+    await expect.poll(focused).toBe('id-3');
   });
 
   it('speaks Chinese to who reads Chinese, and is dark where that is wished', async () => {
@@ -305,13 +312,76 @@ describe('the page', () => {
     const { page } = await openFile(file, { locale: 'zh-CN', colorScheme: 'dark' });
     expect(await page.locator('html').getAttribute('lang')).toBe('zh-CN');
     expect(await page.getByRole('button', { name: /^失败 1/ }).count()).toBe(1);
-    expect(await page.locator('.ending .says').innerText()).toContain('待核实');
+    expect(await page.locator('.ending .says').innerText()).toContain('搁置');
+    const figures = await page.locator('.figures').innerText();
+    expect(figures).toContain('本批次\n另有 1 可能已扣\n所有批次：已扣 3，另有 1 可能已扣');
+    const errors = await page.locator('.errors').innerText();
+    expect(errors).toContain('请求发出之后、回答之前，连接断了');
     const ground = (of: Page): Promise<string> =>
       of.evaluate('getComputedStyle(document.body).backgroundColor');
     expect(await ground(page)).toBe('rgb(19, 20, 22)');
     const french = await openFile(file, { locale: 'fr-FR', colorScheme: 'light' });
     expect(await french.page.getByRole('button', { name: /^Failed 1/ }).count()).toBe(1);
     expect(await ground(french.page)).toBe('rgb(245, 245, 242)');
+  });
+});
+
+describe('the end of a run', () => {
+  const left: Partial<ReportRow> = {
+    ...bare,
+    calls: [],
+    status: 'not_attempted',
+    errorMessage: 'not chosen (--limit, --ids)',
+  };
+  const few = [row(1), row(2, failed, { selected: false }), row(3, left, { selected: false })];
+  const ending = (page: Page): Promise<string> => page.locator('.ending').innerText();
+
+  it('is not the end of all rows where some were not chosen', async () => {
+    const file = await written('chosen', few);
+    const { page } = await openFile(file);
+    expect(await ending(page)).toMatch(
+      /^✓?\s*The 1 row chosen for this run is done; 2 others of the manifest are not\.\n/,
+    );
+    expect(await ending(page)).toContain('To do the rest: the same command without --limit and --ids, or:');
+    expect(await ending(page)).not.toContain('mend');
+    expect(await page.locator('.message').last().innerText()).toBe('not chosen (--limit, --ids)');
+    const chinese = await openFile(file, { locale: 'zh-CN' });
+    expect(await ending(chinese.page)).toContain('本批次选中的 1 行已完成，清单中另有 2 行未完成。');
+    expect(await chinese.page.locator('.message').last().innerText()).toBe('未被 --limit/--ids 选中');
+  });
+
+  it('is all rows but the invalid ones', async () => {
+    const invalid = row(2, { ...bare, status: 'invalid', calls: [] });
+    const { page } = await openFile(await written('valid', [row(1), invalid]));
+    expect(await ending(page)).toContain('All rows are done but the invalid ones.');
+  });
+
+  it('has a reason and a remedy, in the language of the page', async () => {
+    const says = [
+      [
+        8,
+        'the cap of 3 credits is reached',
+        /the cap of 3 credits of this run is reached\. The same/,
+        /3 积分/,
+      ],
+      [
+        7,
+        'no account may work: no_credit',
+        /no credits left \(402\): top it up/,
+        /没有积分了（402）：充值后再运行。/,
+      ],
+      [13, '5 of 20 finished rows failed (--halt)', /5 of 20/, /20 行中有 5 行失败/],
+      [13, 'redirected: see </script>', /redirected: see <\/script>\. Look/, /redirected: see <\/script>。/],
+    ] as const;
+    for (const [code, reason, english, chinese] of says) {
+      const file = await written('stopped', [row(1), row(2, left)], [], { code, reason });
+      const { page } = await openFile(file);
+      expect(await ending(page)).toMatch(english);
+      expect(await ending(page)).toContain('Stopped: ');
+      const other = await openFile(file, { locale: 'zh-CN' });
+      expect(await ending(other.page)).toMatch(chinese);
+      expect(await ending(other.page)).toContain('已停止：');
+    }
   });
 });
 

@@ -52,7 +52,12 @@ describe('createTally', () => {
     const left = { ...row, pictures: [], output: 'a', columns: {}, selected: false };
     tally.add({ row: left, status: 'not_attempted', calls: [] });
     tally.add({ row: { ...left, selected: true }, status: 'succeeded', calls: [] });
-    expect(tally.summary()).toMatchObject({ rows: { succeeded: 1, not_attempted: 1 }, exit_code: 0 });
+    expect(tally.summary()).toMatchObject({
+      rows: { succeeded: 1, not_attempted: 1 },
+      chosen: { succeeded: 1, not_attempted: 0 },
+      exit_code: 0,
+    });
+    expect(tally.summary()).not.toHaveProperty('stop_reason');
   });
 
   it('takes percentiles that calls really had', () => {
@@ -84,17 +89,105 @@ describe('summaryText', () => {
     latency_ms: { p50: 12_340, p95: 30_000, max: 31_000 },
     exit_code: 0,
   };
+  const lastLines = (changes: Partial<Summary>): string[] =>
+    summaryText({ ...summary, ...changes }, 'out')
+      .split('\n')
+      .slice(4, -1);
 
   it('says what happened and nothing to do when all is done', () => {
     expect(summaryText(summary, 'out/')).toBe(
       [
         'Run r7: 7 rows: 7 succeeded, in 1 h 0 min',
-        '8 calls, 7 credits charged, 1 more perhaps',
+        'This run: 8 calls, 7 credits charged, 1 more perhaps',
         'A call took 12.3 s (median), 30.0 s (95 %), 31.0 s (longest)',
         'Report: out/report/index.html',
         '',
       ].join('\n'),
     );
+  });
+
+  it('says what all runs cost, also after a run that cost nothing', () => {
+    const credits_all_runs = { charged: 20, unknown: 24 };
+    const text = summaryText(
+      { ...summary, calls: 0, credits: { charged: 0, unknown: 0 }, credits_all_runs },
+      '',
+    );
+    expect(text).toContain('This run: 0 calls, 0 credits charged\nAll runs: 20 charged, 24 more perhaps\n');
+  });
+
+  describe('after a run of chosen rows', () => {
+    const rows = { ...noRows, succeeded: 3, skipped: 1, failed: 5, held: 1, not_attempted: 9, invalid: 1 };
+    const chosen = { ...noRows, succeeded: 3, skipped: 1 };
+    const failed = 'reshoot run out/report/failed.csv -o out';
+
+    it('never says that all is done, and how to do the rest', () => {
+      expect(lastLines({ rows: { ...rows, held: 0, invalid: 0 }, chosen })).toEqual([
+        'The 4 rows chosen for this run are done; 14 others of the manifest are not.',
+        `To do the rest: the same command without --limit and --ids, or ${failed}`,
+      ]);
+      const last = { rows: { ...noRows, succeeded: 1, failed: 1 }, chosen: { ...noRows, succeeded: 1 } };
+      expect(lastLines(last)[0]).toBe(
+        'The 1 row chosen for this run is done; 1 other of the manifest is not.',
+      );
+    });
+
+    it('says which commands do more than was chosen', () => {
+      expect(lastLines({ rows, chosen, exit_code: 12 })).toEqual([
+        `To do the rest: the same command without --limit and --ids, or ${failed}`,
+        `To pay for the held rows perhaps twice (and the other 15 rows): ${failed} --on-unknown retry`,
+        `To do what failed (and the other 15 rows): mend its rows, then ${failed}`,
+      ]);
+      const stop = { exit_code: 130, chosen: { ...chosen, not_attempted: 2 } } as const;
+      expect(lastLines({ rows: { ...rows, held: 0, invalid: 0 }, ...stop })).toEqual([
+        'Stopped by a signal; the calls in flight were finished and kept.',
+        `To go on: the same command again; with the other 12 rows: ${failed}`,
+      ]);
+    });
+  });
+
+  it.each([
+    [
+      8,
+      'the cap of 3 credits is reached',
+      'the cap of 3 credits of this run is reached. The same command may spend 3 more.',
+    ],
+    [
+      8,
+      'the retry budget of 12 extra calls is used up',
+      'the retry budget of 12 extra calls of this run is used up. Look at the errors before you go on.',
+    ],
+    [
+      7,
+      'no account may work: no_credit, no_credit',
+      'no account may work: the account has no credits left (402): top it up, then run again.',
+    ],
+    [
+      7,
+      'no account may work: unauthorized, rate_limited',
+      'no account may work: the API does not accept the key (401): check SPIDERHUBS_API_KEY; the API has told the account to wait for 15 minutes (429): try later.',
+    ],
+    [
+      13,
+      '5 of 20 finished rows failed (--halt)',
+      '5 of 20 finished rows failed (--halt). Look at the errors before you go on.',
+    ],
+    [
+      13,
+      '5 answers in a row were charged and no pictures',
+      '5 answers in a row were charged and no pictures. Look at the errors before you go on.',
+    ],
+    [13, 'redirected: to \u001b[2J', 'redirected: to \\u001b[2J. Look at the errors before you go on.'],
+  ] as const)('says why it stopped: %i, %s', (exit_code, stop_reason, says) => {
+    const lines = lastLines({ exit_code, stop_reason });
+    expect(lines[0]).toBe(`Stopped: ${says}`);
+    expect(lines[1]).toMatch(/^To go on: /);
+  });
+
+  it('keeps to the exit code where that says it all, or the reason is not known', () => {
+    expect(lastLines({ exit_code: 14, stop_reason: 'cancelled by its user' })[0]).toBe(
+      'The run was cancelled.',
+    );
+    expect(lastLines({ exit_code: 7 })[0]).toMatch(/^Stopped: no account may work\. Check/);
   });
 
   it('ends with the commands that go on', () => {
@@ -114,9 +207,13 @@ describe('summaryText', () => {
   it('fits a screen, the most frequent errors first, however many went wrong', () => {
     const rows = { ...noRows, succeeded: 1, skipped: 2, failed: 30, held: 2, cancelled: 1, invalid: 4 };
     const all = Object.keys(codes).map((code, i) => [code, i + 1] as const);
-    const text = summaryText({ ...summary, rows, by_error: Object.fromEntries(all), exit_code: 143 }, 'out');
+    const more = { credits_all_runs: { charged: 20, unknown: 24 }, chosen: { ...rows, failed: 10 } };
+    const text = summaryText(
+      { ...summary, ...more, rows, by_error: Object.fromEntries(all), exit_code: 143 },
+      'out',
+    );
     const lines = text.split('\n');
-    expect(lines[4]).toMatch(new RegExp(`^  ${all.length} ${all.at(-1)?.[0]}: `));
+    expect(lines[5]).toMatch(new RegExp(`^  ${all.length} ${all.at(-1)?.[0]}: `));
     expect(lines).toContain(`  and ${all.length - 6} more in the report`);
     const onScreen = lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / 80)), 0);
     expect(onScreen).toBeLessThanOrEqual(24);

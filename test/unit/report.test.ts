@@ -1,6 +1,7 @@
 import { parse } from 'csv-parse/sync';
 import { describe, expect, it } from 'vitest';
 import { unquoteFormula } from '../../src/cells.ts';
+import type { ExitCode } from '../../src/errors.ts';
 import type { BookedCall } from '../../src/report/books.ts';
 import type { ReportCall, ReportRow } from '../../src/report/rows.ts';
 import type { Summary } from '../../src/report/summary.ts';
@@ -108,11 +109,14 @@ const summaryOfR1: Summary = {
 async function written(
   given: ReportRow[] = rows,
   columns: string[] = ['col_status', '2024', 'note', 'constructor', '+price'],
+  stop?: { code: ExitCode; reason: string },
+  ofRowsGone: ReportCall[] = [],
 ): Promise<{ files: Record<string, string>; summary: Summary }> {
   const files: Record<string, string> = {};
   const booked: BookedCall[] = given.flatMap(({ row, calls }) =>
     calls.map((call) => ({ ...call, id: row.id })),
   );
+  booked.push(...ofRowsGone.map((call) => ({ ...call, id: 'gone' })));
   const summary = await writeReport(
     {
       run: {
@@ -121,6 +125,7 @@ async function written(
         startedAt: '2026-11-01T10:00:00.000Z',
         finishedAt: '2026-11-01T11:00:00.000Z',
         columns,
+        ...(stop && { stop }),
       },
       rows: () => streamed(given),
       calls: () => streamed(booked),
@@ -285,12 +290,35 @@ describe('writeReport', () => {
       started_at: '2026-11-01T10:00:00.000Z',
       finished_at: '2026-11-01T11:00:00.000Z',
       rows: { succeeded: 1, skipped: 1, failed: 1, held: 1, cancelled: 0, not_attempted: 0, invalid: 1 },
+      chosen: { succeeded: 1, skipped: 1, failed: 1, held: 1, cancelled: 0, not_attempted: 0, invalid: 1 },
       calls: 5,
       credits: { charged: 1, unknown: 1 },
+      credits_all_runs: { charged: 2, unknown: 2 },
       by_route: { '1': { calls: 4, succeeded: 0 }, '2': { calls: 1, succeeded: 1 } },
       by_error: { server_error: 1, timeout: 1 },
       latency_ms: { p50: 41_500, p95: 41_500, max: 41_500 },
       exit_code: 12,
+    });
+  });
+
+  it('keeps why the run stopped', async () => {
+    const { summary } = await written([row(1, { status: 'not_attempted' })], [], {
+      code: 8,
+      reason: 'the cap of 3 credits is reached',
+    });
+    expect(summary).toMatchObject({ exit_code: 8, stop_reason: 'the cap of 3 credits is reached' });
+  });
+
+  it('books the calls of rows that have left the manifest, and none that was not sent', async () => {
+    const gone = [
+      call({ run: 'r1' }),
+      call({ run: 'r0', ...lost }),
+      call({ run: 'r1', outcome: 'not_sent' }),
+    ];
+    const { summary } = await written([row(1)], [], undefined, gone);
+    expect(summary).toMatchObject({
+      credits: { charged: 0, unknown: 0 },
+      credits_all_runs: { charged: 1, unknown: 1 },
     });
   });
 

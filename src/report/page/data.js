@@ -1,4 +1,5 @@
 // @ts-check
+import { words } from './words.js';
 
 /** @typedef {'succeeded' | 'skipped' | 'failed' | 'held' | 'cancelled' | 'not_attempted' | 'invalid'} Status */
 /** @typedef {string | number | null} Value */
@@ -49,6 +50,7 @@
  * @property {string} prompt
  * @property {string} size
  * @property {string} ratio
+ * @property {boolean} chosen False: left out by --limit or --ids
  * @property {{path?: string, url?: string}[]} pictures
  * @property {Value[][]} calls
  * @property {string | null} before
@@ -63,13 +65,23 @@
  */
 
 /**
+ * @typedef {object} Stopping
+ * @property {'cap' | 'budget' | 'accounts' | 'failures' | 'unusable' | 'other'} kind
+ * @property {string[]} values The numbers or error codes of the reason; of `other` the whole reason
+ * @property {string} says The same in English
+ */
+
+/**
  * @typedef {object} Head
  * @property {string[]} columns
- * @property {string} [reason]
  * @property {string[]} fields
+ * @property {number} othersLeft Rows that were not chosen and are not done, the invalid ones aside
+ * @property {Stopping} [stop] Why the run stopped
+ * @property {Record<string, string>} meanings What the error codes mean, in English
  * @property {{
  *   run: string, manifest: string, started_at: string, finished_at: string, rows: Record<Status, number>,
- *   calls: number, credits: {charged: number, unknown: number}, by_error: Record<string, number>,
+ *   chosen: Record<Status, number>, calls: number, credits: {charged: number, unknown: number},
+ *   credits_all_runs: {charged: number, unknown: number}, by_error: Record<string, number>,
  *   latency_ms: {p50: number | null, p95: number | null, max: number | null}, exit_code: number
  * }} summary
  */
@@ -112,4 +124,14 @@ export function callsOf(row) {
     const call = Object.fromEntries(names.map((name, i) => [name, values[i]]));
     return /** @type {Call} */ (/** @type {unknown} */ (call));
   });
+}
+
+/** What an error code means, in the reader's language where it is known. @param {string} code */
+export const meaningOf = (code) => words.meanings[code] ?? head.meanings[code];
+
+/** An error's message with the part of it that is the program's own in the reader's language. @param {string} text */
+export function translated(text) {
+  const code = /^\w+(?=: )/.exec(text)?.[0] ?? '';
+  const own = `${code}: ${head.meanings[code]}`;
+  return text.startsWith(own) ? `${code}: ${meaningOf(code)}${text.slice(own.length)}` : text;
 }

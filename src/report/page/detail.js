@@ -1,5 +1,5 @@
 // @ts-check
-import { callsOf, head } from './data.js';
+import { callsOf, head, meaningOf } from './data.js';
 import { button, element, foreign, link } from './dom.js';
 import { frame, fullAddress } from './picture.js';
 import { badge, message } from './sheet.js';
@@ -152,7 +152,7 @@ function fields({ result, more }) {
     [names.type, result.mime],
     [names.dimensions, width && height ? `${width} × ${height}` : null],
     [names.bytes, result.bytes === null ? null : number(result.bytes)],
-    [names.error_code, result.error_code],
+    [names.error_code, result.error_code && withMeaning(result.error_code)],
     [names.http_status, result.http_status],
     [names.attempts, result.attempts],
     [names.charged, charge(result.charged)],
@@ -168,6 +168,12 @@ function fields({ result, more }) {
   return list(
     all.flatMap(([name, value]) => (value === null || value === '' ? [] : [[name, String(value)]])),
   );
+}
+
+/** @param {string} code */
+function withMeaning(code) {
+  const meaning = meaningOf(code);
+  return meaning ? `${code}: ${meaning}` : code;
 }
 
 /** @param {string[][]} pairs */

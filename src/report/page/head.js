@@ -1,5 +1,5 @@
 // @ts-check
-import { head } from './data.js';
+import { head, meaningOf, translated } from './data.js';
 import { button, element, foreign, link } from './dom.js';
 import { duration, number, seconds, shellWord, time, visible } from './text.js';
 import { words } from './words.js';
@@ -38,14 +38,22 @@ function files() {
 }
 
 function figures() {
-  const { credits, latency_ms: latency, started_at: start, finished_at: end } = summary;
-  const unknown =
-    credits.unknown > 0 ? `+ ${number(credits.unknown)} ${words.creditsUnknown}` : words.thisRun;
+  const {
+    credits,
+    credits_all_runs: all,
+    latency_ms: latency,
+    started_at: start,
+    finished_at: end,
+  } = summary;
+  const spent = figure(words.credits, number(credits.charged), words.thisRun);
+  if (credits.unknown > 0) spent.append(element('dd', 'note warns', words.perhaps(number(credits.unknown))));
+  const unknown = all.unknown > 0 ? number(all.unknown) : undefined;
+  spent.append(element('dd', 'note', words.allRuns(number(all.charged), unknown)));
   return element(
     'dl',
     'figures',
     figure(words.rows, number(total)),
-    figure(words.credits, number(credits.charged), unknown, credits.unknown > 0),
+    spent,
     figure(words.calls, number(summary.calls), words.thisRun),
     figure(words.duration, duration(Date.parse(end) - Date.parse(start))),
     figure(
@@ -56,35 +64,47 @@ function figures() {
   );
 }
 
-/** @param {string} label @param {string} value @param {string} [note] @param {boolean} [warns] */
-function figure(label, value, note, warns = false) {
+/** @param {string} label @param {string} value @param {string} [note] */
+function figure(label, value, note) {
   const made = element('div', '', element('dt', '', label), element('dd', 'value', value));
-  if (note) made.append(element('dd', warns ? 'note warns' : 'note', note));
+  if (note) made.append(element('dd', 'note', note));
   return made;
 }
 
 /** How the run ended, in words, and the command that goes on. */
 function ending() {
   const code = summary.exit_code;
-  const says = /** @type {Record<number, string>} */ (words.ending)[code] ?? '';
-  const made = element('section', code === 0 ? 'ending good' : 'ending', element('p', 'says', says));
-  if (head.reason) made.append(element('p', 'reason', foreign(visible(head.reason))));
+  const says = element('p', 'says', foreign(visible(endingText())));
+  const made = element('section', code === 0 ? 'ending good' : 'ending', says);
   for (const [why, command] of nextSteps()) made.append(element('p', '', why), commandLine(command));
   made.append(element('p', 'code', `${words.exit} ${code}`));
   return made;
 }
 
+function endingText() {
+  const { rows, chosen, exit_code: code } = summary;
+  if (head.stop) return words.stopped(head.stop, meaningOf, translated);
+  if (code === 0 && head.othersLeft > 0) {
+    const undone = total - rows.succeeded - rows.skipped;
+    return words.chosenDone(chosen.succeeded + chosen.skipped, undone);
+  }
+  if (code === 0 && rows.invalid > 0) return words.validDone;
+  return /** @type {Record<number, string>} */ (words.ending)[code] ?? '';
+}
+
 /** @returns {[string, string][]} */
 function nextSteps() {
-  const { rows, exit_code: code } = summary;
-  const open = [5, 7, 8, 13, 14, 130, 143].includes(code) || rows.cancelled + rows.not_attempted > 0;
+  const { rows, chosen, exit_code: code } = summary;
+  const left = head.othersLeft;
+  const open = [5, 7, 8, 13, 14, 130, 143].includes(code) || chosen.cancelled + chosen.not_attempted > 0;
   const out = outputFolder();
   const rest = `reshoot run ${shellWord(`${out}/report/failed.csv`)} -o ${shellWord(out)}`;
   /** @type {[string, string][]} */
   const steps = [];
-  if (open) steps.push([words.goOn, rest]);
-  if (rows.held > 0) steps.push([words.goOnHeld, `${rest} --on-unknown retry`]);
-  if (!open && rows.failed + rows.invalid > 0) steps.push([words.mend, rest]);
+  if (open) steps.push([left > 0 ? words.goOnOthers(left) : words.goOn, rest]);
+  if (!open && left > 0) steps.push([words.goOnRest, rest]);
+  if (rows.held > 0) steps.push([words.goOnHeld(left), `${rest} --on-unknown retry`]);
+  if (!open && chosen.failed + rows.invalid > 0) steps.push([words.mend(left), rest]);
   return steps;
 }
 
@@ -115,7 +135,7 @@ function errors(onError) {
   const chips = found.map(([code, count]) => {
     const chip = button(code, () => onError(code), 'chip');
     chip.append(' ', element('span', 'count', number(count)));
-    return chip;
+    return element('li', '', chip, element('span', 'meaning', meaningOf(code) ?? ''));
   });
-  return [element('div', 'errors', element('span', 'label', words.errors), ...chips)];
+  return [element('div', 'errors', element('span', 'label', words.errors), element('ul', '', ...chips))];
 }

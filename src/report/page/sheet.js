@@ -1,4 +1,5 @@
 // @ts-check
+import { translated } from './data.js';
 import { button, element, foreign } from './dom.js';
 import { frame } from './picture.js';
 import { visible } from './text.js';
@@ -162,7 +163,11 @@ export function badge(status) {
 }
 
 /** A row's error, or the note on a picture that isn't quite as asked. @param {Row} row */
-export function message({ result }) {
+export function message({ result, more }) {
   const isNote = result.status === 'succeeded' || result.status === 'skipped';
-  return element('p', isNote ? 'message note' : 'message', foreign(visible(result.error_message ?? '')));
+  const text = isLeftOut(result, more) ? words.notChosen : translated(result.error_message ?? '');
+  return element('p', isNote ? 'message note' : 'message', foreign(visible(text)));
 }
+
+/** @param {Row['result']} result @param {Row['more']} more */
+const isLeftOut = (result, more) => result.status === 'not_attempted' && !more.chosen;

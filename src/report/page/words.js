@@ -1,12 +1,23 @@
 // @ts-check
 
+/** @import { Stopping } from './data.js' */
+
+/** @param {number} count */
+const otherRows = (count) => (count === 1 ? 'the other row' : `the other ${count} rows`);
+
+/** @param {number} count */
+const andOthers = (count) => (count === 0 ? '' : ` (and ${otherRows(count)})`);
+
 /** What the page says, in English and Chinese; the words of the program (codes, commands, file names) stay as they are. */
 const english = {
   run: 'Run',
   rows: 'Rows',
   calls: 'Calls',
   credits: 'Credits charged',
-  creditsUnknown: 'more perhaps',
+  /** @param {string} count */
+  perhaps: (count) => `+ ${count} more perhaps`,
+  /** @param {string} charged @param {string | undefined} unknown */
+  allRuns: (charged, unknown) => `All runs: ${charged} charged${unknown ? `, ${unknown} more perhaps` : ''}`,
   duration: 'Duration',
   callTime: 'A call took',
   median: 'median',
@@ -16,8 +27,13 @@ const english = {
   errors: 'Errors',
   files: 'Files',
   goOn: 'To go on, give the same command again, or:',
-  goOnHeld: 'To try the held rows again, which may pay for them twice:',
-  mend: 'To do what failed, mend its rows in failed.csv, then:',
+  /** @param {number} left */
+  goOnOthers: (left) => `To go on, give the same command again. To go on with ${otherRows(left)} too:`,
+  goOnRest: 'To do the rest: the same command without --limit and --ids, or:',
+  /** @param {number} left */
+  goOnHeld: (left) => `To try the held rows again, which may pay for them twice${andOthers(left)}:`,
+  /** @param {number} left */
+  mend: (left) => `To do what failed${andOthers(left)}, mend its rows in failed.csv, then:`,
   copy: 'Copy',
   copied: 'Copied',
   all: 'All',
@@ -69,9 +85,10 @@ const english = {
     failed: 'No picture; the last error is shown.',
     held: 'The call may have been charged, and was not tried again.',
     cancelled: 'The run was cancelled before this row was done.',
-    not_attempted: 'The run stopped before this row.',
+    not_attempted: 'The run stopped before this row, or the row was not chosen for it.',
     invalid: 'The manifest is wrong here, and --skip-invalid left the row out.',
   },
+  notChosen: 'not chosen (--limit, --ids)',
   outcomes: {
     succeeded: 'succeeded',
     failed: 'failed',
@@ -80,6 +97,13 @@ const english = {
     unknown: 'unknown',
     open: 'open',
   },
+  /** @param {number} done @param {number} undone */
+  chosenDone: (done, undone) =>
+    `The ${done === 1 ? '1 row chosen for this run is' : `${done} rows chosen for this run are`} done; ` +
+    `${undone === 1 ? '1 other of the manifest is' : `${undone} others of the manifest are`} not.`,
+  validDone: 'All rows are done but the invalid ones.',
+  /** @type {(stop: Stopping, meaningOf: (code: string) => string | undefined, translated: (text: string) => string) => string} */
+  stopped: ({ says }) => says,
   ending: {
     0: 'All rows are done.',
     1: 'A fault of the program or its surroundings ended the run.',
@@ -94,6 +118,8 @@ const english = {
     130: 'Stopped by Ctrl-C; the calls in flight were finished and kept.',
     143: 'Stopped by a signal; the calls in flight were finished and kept.',
   },
+  /** Of the error codes, where the report itself doesn't bring them. @type {Record<string, string>} */
+  meanings: {},
   field: {
     size: 'Asked for',
     output: 'File',
@@ -133,7 +159,8 @@ const chinese = {
   rows: '总行数',
   calls: '调用次数',
   credits: '已扣积分',
-  creditsUnknown: '可能另扣',
+  perhaps: (count) => `另有 ${count} 可能已扣`,
+  allRuns: (charged, unknown) => `所有批次：已扣 ${charged}${unknown ? `，另有 ${unknown} 可能已扣` : ''}`,
   duration: '用时',
   callTime: '单次调用用时',
   median: '中位数',
@@ -143,8 +170,11 @@ const chinese = {
   errors: '错误',
   files: '文件',
   goOn: '要继续，请再次执行同一命令，或执行：',
-  goOnHeld: '要重试待核实的行（可能重复扣费），请执行：',
-  mend: '要重做失败的行，请先在 failed.csv 中修改，再执行：',
+  goOnOthers: (left) => `要继续，请再次执行同一命令。要连同其余 ${left} 行一起继续，请执行：`,
+  goOnRest: '要完成其余的行，请执行同一命令，去掉 --limit 和 --ids，或执行：',
+  goOnHeld: (left) => `要重试搁置的行（可能重复扣费${left > 0 ? `，并完成其余 ${left} 行` : ''}），请执行：`,
+  mend: (left) =>
+    `要重做失败的行${left > 0 ? `（并完成其余 ${left} 行）` : ''}，请先在 failed.csv 中修改，再执行：`,
   copy: '复制',
   copied: '已复制',
   all: '全部',
@@ -185,7 +215,7 @@ const chinese = {
     succeeded: '成功',
     skipped: '先前已完成',
     failed: '失败',
-    held: '待核实',
+    held: '搁置',
     cancelled: '已取消',
     not_attempted: '未执行',
     invalid: '无效',
@@ -196,9 +226,10 @@ const chinese = {
     failed: '没有图片，显示最后一次错误。',
     held: '调用可能已扣费，因此没有重试。',
     cancelled: '该行完成之前批次已取消。',
-    not_attempted: '轮到该行之前批次已停止。',
+    not_attempted: '轮到该行之前批次已停止，或该行未被选中。',
     invalid: '清单中该行有误，已由 --skip-invalid 跳过。',
   },
+  notChosen: '未被 --limit/--ids 选中',
   outcomes: {
     succeeded: '成功',
     failed: '失败',
@@ -206,6 +237,23 @@ const chinese = {
     not_sent: '未发送',
     unknown: '未知',
     open: '未结束',
+  },
+  chosenDone: (done, undone) => `本批次选中的 ${done} 行已完成，清单中另有 ${undone} 行未完成。`,
+  validDone: '除无效的行外，所有行均已完成。',
+  stopped({ kind, values }, meaningOf, translated) {
+    const [first = '', second = ''] = values;
+    const refusing = 'API 已连续 15 分钟要求这个账户等待（429）：请稍后再试';
+    /** @param {string} code */
+    const parked = (code) => (code === 'rate_limited' ? refusing : (meaningOf(code) ?? code));
+    const sentences = {
+      cap: `已达到本批次 ${first} 积分的上限。再次执行同一命令可能再花费 ${first} 积分。`,
+      budget: `本批次 ${first} 次额外调用的重试预算已用完。继续之前请先查看错误。`,
+      accounts: `没有可用的账户：${values.map(parked).join('；')}。`,
+      failures: `已结束的 ${second} 行中有 ${first} 行失败（--halt）。继续之前请先查看错误。`,
+      unusable: `连续 ${first} 次回答已扣费却没有图片。继续之前请先查看错误。`,
+      other: `${translated(first)}。继续之前请先查看错误。`,
+    };
+    return `已停止：${sentences[kind]}`;
   },
   ending: {
     0: '所有行均已完成。',
@@ -215,11 +263,48 @@ const chinese = {
     6: '部分行失败，重试也不会成功。',
     7: '已停止：没有可用的账户。请检查密钥和积分。',
     8: '已停止：积分上限或重试预算已用完。',
-    12: '部分行待核实：其调用可能已扣费，因此没有重试。',
+    12: '部分行已搁置：其调用可能已扣费，因此没有重试。',
     13: '已按停止规则停止。继续之前请先查看错误。',
     14: '批次已取消。',
     130: '已由 Ctrl-C 停止，进行中的调用均已完成并保存。',
     143: '已由信号停止，进行中的调用均已完成并保存。',
+  },
+  meanings: {
+    dns_failed: '找不到 API 的主机名：检查网络和 SPIDERHUBS_BASE_URL',
+    connect_refused: 'API 的地址上没有服务：检查网络和 SPIDERHUBS_BASE_URL',
+    connect_timeout: 'API 的地址没有应答：检查网络、防火墙、代理',
+    tls_failed: '无法与 API 建立可信的连接：检查时钟、代理、证书',
+    not_sent: '请求还没发出一个字节，连接就断了',
+    bad_request: 'API 说请求有误（400 或其他 4xx）：看它的消息，修改这一行',
+    not_found: 'API 不认识这个地址（404）：检查 SPIDERHUBS_BASE_URL',
+    too_large: 'API 说请求太大（413）：用小一点的图片',
+    unprocessable: 'API 无法使用这张图片或提示词（422）：看它的消息，修改这一行',
+    content_refused: '被内容政策拒绝；每条线路各试一次：修改提示词或图片',
+    rate_limited: '被要求等待（429）：这一行等着，不消耗次数',
+    unauthorized: 'API 不接受密钥（401）：检查 SPIDERHUBS_API_KEY',
+    forbidden: 'API 拒绝这个账户（403）：请联系 SpiderHubs',
+    firewall: '不是 API 自己发的 403，来自防火墙或代理：连续三次就停用账户',
+    no_credit: '账户没有积分了（402）：充值后再运行',
+    redirected: 'API 回答了重定向，绝不跟随：把 SPIDERHUBS_BASE_URL 设为真正的地址',
+    server_error: 'API 失败，并且自己说明了（5xx，带自己的消息）',
+    gateway_error: '5xx 或 HTML 页面，没有 API 自己的消息：网关后面可能还在生成',
+    unknown_answer: 'HTTP 200，但代码或形式不在 API 文档里',
+    reset: '请求发出之后、回答之前，连接断了',
+    timeout: '在 --timeout 之内没有完整的回答',
+    cut_body: '回答中途断了',
+    too_long_answer: '回答比这个 API 能做的任何图片都大',
+    worker_lost: '发起调用的进程在回答之前死了',
+    empty_answer: 'HTTP 200，里面却没有图片',
+    bad_base64: '图片的 base64 被截断或损坏',
+    not_a_picture: '解码出来的字节不是图片',
+    cut_picture: '图片被截断或损坏：无法解码到底',
+    decoder_died: '图片让解码它的进程死掉了',
+    input_missing: '参考图不见了：请恢复它',
+    input_unreadable: '参考图读不了：检查权限',
+    input_too_large: '参考图超过 8 MB，或请求超过 40 MB：请缩小',
+    input_not_a_picture: '参考文件不是 API 接受的图片',
+    output_taken: '输出的文件名上有一个不是 reshoot 写的文件：请移走它',
+    bug: 'reshoot 的错误：请附上日志报告',
   },
   field: {
     size: '要求尺寸',

@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { outcomeOf, type Evidence } from '../../src/batch/outcome.ts';
+import { callOf, endings } from '../fixtures/call.ts';
+
+const row = {
+  row: 1,
+  line: 2,
+  id: 'a',
+  pictures: [],
+  prompt: 'on white',
+  size: '1K',
+  ratio: '1:1',
+  route: 1,
+  output: 'a.{ext}',
+  columns: {},
+  selected: false,
+} satisfies Evidence['row'];
+
+const evidence = (changes: Partial<Evidence> = {}): Evidence => ({
+  row,
+  calls: [],
+  note: undefined,
+  payer: undefined,
+  homeless: false,
+  rules: { run: 'r2', maxAttempts: 4, force: false },
+  origin: 'http://127.0.0.1',
+  stop: { code: 8, reason: 'the cap of 3 credits is reached' },
+  ...changes,
+});
+
+describe('outcomeOf a row without a picture', () => {
+  it('says that it was not chosen, whatever stopped the run', () => {
+    const message = 'not chosen (--limit, --ids)';
+    expect(outcomeOf(evidence())).toMatchObject({ status: 'not_attempted', errorMessage: message });
+    expect(outcomeOf(evidence({ stop: undefined }))).toMatchObject({ errorMessage: message });
+  });
+
+  it('says what stopped the run, where it was chosen', () => {
+    const chosen = evidence({ row: { ...row, selected: true } });
+    expect(outcomeOf(chosen)).toMatchObject({
+      status: 'not_attempted',
+      errorMessage: 'the cap of 3 credits is reached',
+    });
+  });
+
+  it('keeps a failure of its own, though it was not chosen now', () => {
+    const failed = callOf({ closed: { ...endings.server_error, error_message: 'said so' } });
+    expect(outcomeOf(evidence({ calls: [failed] }))).toMatchObject({
+      status: 'failed',
+      errorCode: 'server_error',
+      errorMessage: 'said so',
+    });
+  });
+});
