@@ -114,7 +114,7 @@ export function startQueueWorker(options: QueueWorkerOptions): QueueWorker {
       if (resting) return;
       resting = setTimeout(() => {
         resting = undefined;
-        worker.resume();
+        void worker.resume();
       }, ms);
       await worker.pause(true);
     },
