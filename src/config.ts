@@ -1,7 +1,8 @@
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { inspect } from 'node:util';
+import { inspect, parseEnv } from 'node:util';
 import { systemCode, toError, UsageError } from './errors.ts';
 
 /** Of reshoot; `package.json` says the same. */
@@ -59,15 +60,26 @@ export interface Config {
 
 type Env = Record<string, string | undefined>;
 
-/** Reads `.env` of the working folder, if there is one; what the environment already says wins. */
-export function loadDotEnv(): void {
+/**
+ * Reads `.env` of a folder, if there is one, into the environment; what that already says wins, also where it is empty.
+ * @throws UsageError when it can't be read, or isn't UTF-8
+ */
+export function loadDotEnv(folder = '.', env: Env = process.env): void {
+  for (const [name, value] of Object.entries(parseEnv(readDotEnv(folder)))) env[name] ??= value;
+}
+
+/** Without the byte order mark that some editors write, which would be part of the first name. */
+function readDotEnv(folder: string): string {
+  let bytes: Buffer;
   try {
-    process.loadEnvFile('.env');
+    bytes = readFileSync(join(folder, '.env'));
   } catch (error) {
-    if (systemCode(error) !== 'ENOENT') {
-      throw new UsageError(`.env cannot be read: ${toError(error).message}`);
-    }
+    if (systemCode(error) === 'ENOENT') return '';
+    throw new UsageError(`.env cannot be read: ${toError(error).message}`);
   }
+  // UTF-16 without a mark is, byte by byte, UTF-8 with zeros.
+  if (!isUtf8(bytes) || bytes.includes(0)) throw new UsageError('.env is not UTF-8: save it as UTF-8');
+  return bytes.toString().replace(/^\uFEFF/, '');
 }
 
 /**

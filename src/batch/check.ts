@@ -4,10 +4,10 @@ import { readManifest, type Manifest } from '../manifest/read.ts';
 import type { ManifestOptions } from '../manifest/options.ts';
 import type { Finding, Row } from '../model.ts';
 import { callId, type Call } from '../records/call.ts';
-import { fingerprint, knownSources } from '../records/fingerprint.ts';
-import { judge, type RowRules } from '../records/state.ts';
+import type { RowRules } from '../records/state.ts';
 import { lookAtStorage, outputFolder } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
+import { compare, isDue, type Changes } from './changes.ts';
 import { outputName, spooledCalls } from './keep.ts';
 import type { Output } from './output.ts';
 
@@ -26,29 +26,31 @@ export interface CheckOptions {
   origin: string;
 }
 
-/** How the manifest differs from what the output holds. Ids. */
-interface Changes {
-  added: string[];
-  changed: { id: string; what: string[] }[];
-  unchanged: string[];
-  gone: string[];
-}
-
 /** What a manifest would do and cost; nothing was sent or written. */
 export interface Check {
   manifest: Manifest;
   /** Everything that is wrong. */
   findings: Finding[];
-  /** Rows that `run` would work on. */
+  /** Rows that `run` would work on; none where the manifest as a whole is wrong. */
   due: number;
   selected: number;
-  credits: { least: number; most: number };
-  /** Milliseconds that the limit alone takes. */
+  /** Selected rows that the manifest gets wrong. */
+  invalid: number;
+  credits: Credits;
+  /** Milliseconds until the limit lets the last call go; the first window's calls go at once. */
   atLimitMs: number;
   /** Bytes that the requests carry. */
   uploadBytes: number;
-  /** With an output only. */
+  /** With an output only, and where the manifest as a whole is right. */
   changes: Changes | undefined;
+}
+
+/** What a run may pay, its cap considered. */
+interface Credits {
+  least: number;
+  most: number;
+  /** What the rows need at least, whatever the cap. */
+  needed: number;
 }
 
 /**
@@ -70,16 +72,22 @@ export async function checkManifest(
   const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
   if (storage) findings.push(...(await findForeign(manifest, rows, storage, stories)));
   if (storage && !output) findings.push(...(await findForeignReport(target ?? '', storage)));
-  const due = rows.filter((row) => row.invalid === undefined && isDue(row, stories.get(row.id), options));
+  const { maxAttempts, onUnknown, force, origin } = options;
+  const rules: RowRules = { run: '', maxAttempts, onUnknown, force };
+  const sound = manifest.unskippable ? [] : rows.filter(({ invalid }) => invalid === undefined);
+  const due = sound.filter((row) => isDue(row, stories, origin, rules));
+  // A failed.csv holds only some of the rows, so that none is gone.
+  const known = manifest.retry ? undefined : new Set(manifest.rows.map(({ id }) => id));
   return {
     manifest,
     findings,
     due: due.length,
     selected: rows.length,
+    invalid: rows.filter(({ invalid }) => invalid !== undefined).length,
     credits: creditsOf(due.length, options),
-    atLimitMs: (due.length / options.callsPerWindow) * options.windowMs,
+    atLimitMs: Math.max(0, Math.ceil(due.length / options.callsPerWindow) - 1) * options.windowMs,
     uploadBytes: due.reduce((sum, row) => sum + uploadOf(row), 0),
-    changes: output && changesOf(manifest.rows, stories, options.origin),
+    changes: output && !manifest.unskippable ? compare(sound, known, stories, origin, rules) : undefined,
   };
 }
 
@@ -88,10 +96,10 @@ export function extraCalls(rows: number, percent: number): number {
   return Math.floor((rows * percent) / 100) + 10;
 }
 
-function creditsOf(due: number, options: CheckOptions): { least: number; most: number } {
+function creditsOf(due: number, options: CheckOptions): Credits {
   const cap = options.maxCredits ?? Infinity;
   const most = Math.min(due * options.maxAttempts, due + extraCalls(due, options.retryBudget));
-  return { least: Math.min(due, cap), most: Math.min(most, cap) };
+  return { least: Math.min(due, cap), most: Math.min(most, cap), needed: due };
 }
 
 function uploadOf(row: Row): number {
@@ -99,18 +107,6 @@ function uploadOf(row: Row): number {
     picture.kind === 'file' ? Math.ceil(picture.bytes / 3) * 4 : 0,
   );
   return bytes.reduce((sum, size) => sum + size, 0) + Buffer.byteLength(row.prompt) + 100;
-}
-
-function isDue(row: Row, calls: Call[] | undefined, options: CheckOptions): boolean {
-  if (!calls) return true;
-  const known = knownSources(row.pictures, calls);
-  const rules: RowRules = {
-    run: '',
-    maxAttempts: options.maxAttempts,
-    onUnknown: options.onUnknown,
-    force: options.force,
-  };
-  return judge(row.route, calls, known && fingerprint(options.origin, row, known), rules).is === 'due';
 }
 
 /** New pictures beside the ones they are made from would be the next run's input, and one day replace them. */
@@ -200,29 +196,4 @@ async function listFolder(storage: Storage, folder: string): Promise<Map<string,
 /** The names a row's picture may get. */
 function namesOf(row: Row): string[] {
   return row.output.includes('{ext}') ? pictureExtensions.map((ext) => outputName(row, ext)) : [row.output];
-}
-
-function changesOf(rows: Row[], stories: Map<string, Call[]>, origin: string): Changes {
-  const changes: Changes = { added: [], changed: [], unchanged: [], gone: [] };
-  for (const row of rows) {
-    const calls = stories.get(row.id);
-    const last = calls?.findLast((call) => call.closed?.picture && call.origin === origin);
-    const what = calls && last && differences(row, calls, last);
-    if (!what) changes.added.push(row.id);
-    else if (what.length > 0) changes.changed.push({ id: row.id, what });
-    else changes.unchanged.push(row.id);
-  }
-  const ids = new Set(rows.map(({ id }) => id));
-  for (const [id, calls] of stories)
-    if (!ids.has(id) && calls.some((call) => call.closed?.picture)) changes.gone.push(id);
-  return changes;
-}
-
-/** What a row asks for that its finished picture was not made from. */
-function differences(row: Row, calls: Call[], last: Call): string[] {
-  const fields = (['prompt', 'size', 'ratio'] as const).filter((field) => row[field] !== last[field]);
-  const known = knownSources(row.pictures, calls);
-  const content = (sources: Call['sources']): string =>
-    sources.map((source) => (source.kind === 'url' ? source.url : source.sha256)).join();
-  return known && content(known) === content(last.sources) ? fields : [...fields, 'image'];
 }

@@ -11,8 +11,10 @@ export async function check(file: string, flags: PlanFlags, config: Config, io: 
   const options = readPlanOptions(file, flags, config);
   const output = flags.output === undefined ? undefined : await findOutput(flags.output);
   const found = await checkManifest(file, options, flags.output, output);
-  io.out(flags.json ? `${JSON.stringify(checkDocument(file, found), null, 2)}\n` : checkText(file, found));
-  return refuses(found, options.manifest.skipInvalid) ? exitCodes.usage : exitCodes.ok;
+  const { skipInvalid } = options.manifest;
+  const document = (): string => `${JSON.stringify(checkDocument(file, found), null, 2)}\n`;
+  io.out(flags.json ? document() : checkText(file, found, skipInvalid));
+  return refuses(found, skipInvalid) ? exitCodes.usage : exitCodes.ok;
 }
 
 /** Would `run` refuse? With `--skip-invalid` only what is wrong with the manifest as a whole, or with the output, does. */

@@ -6,9 +6,12 @@ import { printable } from '../cells.ts';
 import { systemCode, toError, UsageError } from '../errors.ts';
 import { fields } from '../manifest/columns.ts';
 import { didYouMean } from '../manifest/nearest.ts';
+import { valueFlaw } from './plan-options.ts';
 
 const fileName = 'reshoot.yaml';
 const largestFile = 64 * 1024;
+/** A screen of mistakes. */
+const mostShown = 20;
 
 /** An option as the command line's library describes it. */
 interface KnownOption {
@@ -37,15 +40,12 @@ const rivals: Record<string, string> = { quiet: 'verbose', verbose: 'quiet' };
  * Gives a command's options the values of the folder's `reshoot.yaml`, where the command line doesn't. Of `--map` it
  * keeps the fields that the command line doesn't map.
  * @returns the names of the options that it set
- * @throws UsageError with line and column for whatever is no option, or no value for it
+ * @throws UsageError with line and column for all that is no option, or no value for it
  */
 export function applyConfigFile(command: ConfigurableCommand, folder: string): string[] {
   const text = readText(folder);
   if (text === undefined) return [];
   const settings = readSettings(text, command.options);
-  if (settings.get('quiet') === true && settings.get('verbose') === true) {
-    throw new UsageError(`${fileName}: quiet and verbose exclude each other: remove one of the two`);
-  }
   const given = (name: string): boolean =>
     command.options.some(
       (option) => option.name() === name && command.getOptionValueSource(option.attributeName()) === 'cli',
@@ -84,37 +84,74 @@ function readText(folder: string): string | undefined {
   }
 }
 
+/** Notes a mistake at the node, else at the setting's name. */
+type Say = (problem: string, node?: Node | null) => undefined;
+
+/** What is wrong, and where in the text. */
+interface Mistake {
+  at: number;
+  problem: string;
+}
+
 /**
  * The settings of a `reshoot.yaml`. All its values are texts as they are written: `00123` and `1:1` stay so.
- * @throws UsageError with line and column
+ * @throws UsageError with every mistake, its line and column
  */
 export function readSettings(text: string, options: readonly KnownOption[]): Settings {
   const lines = new LineCounter();
-  const refuse = (at: number, problem: string): never => {
-    const { line, col } = lines.linePos(at);
-    throw new UsageError(`${fileName}:${line}:${col}: ${problem}`);
-  };
   const document = parseDocument(text, { schema: 'failsafe', lineCounter: lines, prettyErrors: false });
-  const [flaw] = [...document.errors, ...document.warnings];
-  if (flaw) refuse(flaw.pos[0], syntaxFlaws[flaw.code] ?? `${printable(flaw.message)}: ${quoteIt}`);
+  const flaws = [...document.errors, ...document.warnings];
+  const mistakes = flaws.map(({ code, pos, message }) => ({
+    at: pos[0],
+    problem: syntaxFlaws[code] ?? `${printable(message)}: ${quoteIt}`,
+  }));
+  // After another flaw of syntax nothing can be trusted to be what was meant.
+  const garbled = flaws.findIndex(({ code }) => code !== 'DUPLICATE_KEY');
+  if (garbled >= 0) refuse(mistakes.slice(garbled, garbled + 1), lines);
+  const settings = collect(document.contents, options, mistakes);
+  refuse(mistakes, lines);
+  return settings;
+}
+
+function refuse(mistakes: Mistake[], lines: LineCounter): void {
+  if (mistakes.length === 0) return;
+  const told = mistakes
+    .toSorted((a, b) => a.at - b.at)
+    .slice(0, mostShown)
+    .map(({ at, problem }) => {
+      const { line, col } = lines.linePos(at);
+      return `${fileName}:${line}:${col}: ${problem}`;
+    });
+  const [first = ''] = told;
+  const title = `${fileName} has ${mistakes.length} mistakes:`;
+  throw new UsageError(told.length === 1 ? first : [title, ...told].join('\n  '));
+}
+
+/** All settings that can be read; what can't be goes to the mistakes. */
+function collect(contents: Node | null, options: readonly KnownOption[], mistakes: Mistake[]): Settings {
   const settings: Settings = new Map();
-  const { contents } = document;
   if (contents === null) return settings;
   if (!isMap<Node, Node | null>(contents)) {
-    return refuse(contents.range?.[0] ?? 0, 'write a setting a line, such as "size: 2K"');
+    mistakes.push({ at: startOf(contents), problem: 'write a setting a line, such as "size: 2K"' });
+    return settings;
   }
   for (const { key, value } of contents.items) {
-    const at = key.range?.[0] ?? 0;
-    const say: Say = (problem, node) => refuse(node?.range?.[0] ?? at, problem);
-    const name = isScalar(key) ? String(key.value) : say('a setting has a plain name');
+    const say: Say = (problem, node) => void mistakes.push({ at: startOf(node ?? key), problem });
+    if (!isScalar(key)) {
+      say('a setting has a plain name');
+      continue;
+    }
+    const name = String(key.value);
     const option = options.find((option) => option.name() === name);
-    settings.set(name, option ? readValue(option, value, say) : say(unknown(name, options)));
+    const read = option ? readValue(option, value, say) : say(unknown(name, options));
+    if (read !== undefined) settings.set(name, read);
+    const rival = settings.get(rivals[name] ?? '');
+    if (read === true && rival === true) say(`${name} and ${rivals[name]} exclude each other: remove one`);
   }
   return settings;
 }
 
-/** Refuses the file at the node, else at the setting's name. */
-type Say = (problem: string, node?: Node | null) => never;
+const startOf = (node: Node): number => node.range?.[0] ?? 0;
 
 const quoteIt =
   'a text that holds : # { } [ ] & * or ! stands in quotation marks, such as name: "{id}.{ext}"';
@@ -141,32 +178,50 @@ function unknown(name: string, options: readonly KnownOption[]): string {
   return `"${shown}" is no setting: ${didYouMean(name, names) || `there are ${names.join(', ')}`}`;
 }
 
-function readValue(option: KnownOption, node: Node | null, say: Say): string | boolean | string[] {
+function readValue(
+  option: KnownOption,
+  node: Node | null,
+  say: Say,
+): string | boolean | string[] | undefined {
   const name = option.name();
   if (name === 'map') return readMap(node, say);
-  if (name === 'ids' && isSeq<Node>(node)) return node.items.map((id) => readWord(name, id, say)).join(',');
-  if (!option.isBoolean()) return readWord(name, node, say);
+  if (name === 'ids' && isSeq<Node>(node)) return readWords(name, node.items, say).join(',');
+  if (!option.isBoolean()) return readOption(name, node, say);
   const word = isScalar(node) ? node.value : undefined;
   return word === 'true' || word === 'false' ? word === 'true' : say(`${name} is true or false`, node);
 }
 
+/** The text of an option, where it is one that the option takes. */
+function readOption(name: string, node: Node | null, say: Say): string | undefined {
+  const word = readWord(name, node, say);
+  if (word === undefined) return undefined;
+  const flaw = valueFlaw(name, word);
+  return flaw === undefined ? word : say(`${name}: ${printable(word, 80)}: ${flaw}`, node);
+}
+
 /** A mapping of fields to columns, or texts as after `--map`. */
 function readMap(node: Node | null, say: Say): string[] {
-  if (isSeq<Node>(node)) return node.items.map((pair) => readWord('map', pair, say));
-  if (!isMap<Node, Node | null>(node)) return [readWord('map', node, say)];
-  return node.items.map(({ key, value }) => {
+  if (isSeq<Node>(node)) return readWords('map', node.items, say);
+  if (!isMap<Node, Node | null>(node)) return readWords('map', [node], say);
+  return node.items.flatMap(({ key, value }) => {
     const field = readWord('map', key, say);
+    if (field === undefined) return [];
     if (!fields.some((known) => known === field)) {
       say(`map: "${printable(field, 80)}" is none of ${fields.join(', ')}`, key);
     }
-    return `${field}=${readWord(`map ${field}`, value, say)}`;
+    const column = readWord(`map ${field}`, value, say);
+    return column === undefined ? [] : [`${field}=${column}`];
   });
+}
+
+function readWords(name: string, nodes: (Node | null)[], say: Say): string[] {
+  return nodes.flatMap((node) => readWord(name, node, say) ?? []);
 }
 
 /** What a plain word means in YAML, though not to who writes it as a prompt. */
 const noText = new Set(['', '~', 'null', 'true', 'false']);
 
-function readWord(name: string, node: Node | null, say: Say): string {
+function readWord(name: string, node: Node | null, say: Say): string | undefined {
   if (!isScalar<string>(node)) return say(`${name} takes one value; ${quoteIt}`, node);
   const isPlain = node.type === 'PLAIN';
   if (isPlain && noText.has(node.value)) return say(`${name} needs a value; "" is an empty one`, node);

@@ -1,6 +1,11 @@
+import type { PlanOptions } from '../batch/plan.ts';
+import { printable } from '../cells.ts';
 import { parseDuration, type Config } from '../config.ts';
 import { UsageError } from '../errors.ts';
-import type { PlanOptions } from '../batch/plan.ts';
+import { formatFlaw } from '../manifest/load.ts';
+import { templateFlaw } from '../manifest/names.ts';
+import { encodingFlaw } from '../manifest/text.ts';
+import { allowedRatios, allowedSizes, readRatio, readRoute, readSize } from '../manifest/values.ts';
 
 /** Options of `check` and `run` as commander hands them over. */
 export interface PlanFlags {
@@ -33,10 +38,50 @@ export interface PlanFlags {
   verbose?: boolean;
 }
 
+/** How an option's text is read, undefined where it can't be, and what to write then. */
+type Kind<T> = readonly [read: (text: string) => T | undefined, wish: string];
+
+const whole: Kind<number> = [readWhole, 'write a whole number from 1'];
+
+/** The options that take only some texts. */
+const kinds = {
+  size: [readSize, `write ${allowedSizes}`],
+  ratio: [readRatio, `write one of ${allowedRatios}`],
+  route: [readRoute, 'write 1 or 2'],
+  limit: whole,
+  'max-attempts': whole,
+  'max-credits': whole,
+  'retry-budget': [readPercent, 'write a share such as 10%'],
+  'on-unknown': [readOnUnknown, 'write retry or hold'],
+  halt: [readHalt, 'write fail=10% or never'],
+  concurrency: [readCalls, 'write auto or a whole number from 1'],
+  timeout: [parseDuration, 'write a duration such as 300s'],
+} satisfies Record<string, Kind<unknown>>;
+
+type Read<Name extends keyof typeof kinds> = NonNullable<ReturnType<(typeof kinds)[Name][0]>>;
+
+/** Flaws of texts that only the manifest's reader knows. */
+const readerFlaws: Record<string, (text: string) => string | undefined> = {
+  name: templateFlaw,
+  encoding: encodingFlaw,
+  format: formatFlaw,
+  'input-max': () => notYet,
+};
+
+const notYet = 'not yet supported; shrink the pictures before';
+
+/** Why an option can't have this value, and what to write; undefined where it can, or there is no such rule. */
+export function valueFlaw(name: string, text: string): string | undefined {
+  if (!Object.hasOwn(kinds, name)) return readerFlaws[name]?.(text);
+  const [read, wish]: Kind<unknown> = kinds[name as keyof typeof kinds];
+  return read(text) === undefined ? wish : undefined;
+}
+
 /** Checks the flags into what a plan goes by. @throws UsageError naming the option and what it should be */
 export function readPlanOptions(file: string, flags: PlanFlags, config: Config): PlanOptions {
-  if (flags.inputMax !== undefined)
-    throw new UsageError('--input-max: not yet supported; shrink the pictures before');
+  if (flags.inputMax !== undefined) throw new UsageError(`--input-max: ${notYet}`);
+  readConcurrency(flags.concurrency);
+  const halt = read('halt', flags.halt ?? 'never');
   return {
     file,
     manifest: {
@@ -46,22 +91,22 @@ export function readPlanOptions(file: string, flags: PlanFlags, config: Config):
       encoding: flags.encoding,
       format: flags.format,
       prompt: flags.prompt,
-      size: flags.size,
-      ratio: flags.ratio,
-      route: Number(flags.route),
-      limit: readWhole('--limit', flags.limit),
+      size: read('size', flags.size),
+      ratio: read('ratio', flags.ratio),
+      route: read('route', flags.route),
+      limit: readGiven('limit', flags.limit),
       ids: flags.ids
         ?.split(',')
         .map((id) => id.trim())
         .filter((id) => id !== ''),
       skipInvalid: flags.skipInvalid ?? false,
     },
-    maxAttempts: readWhole('--max-attempts', flags.maxAttempts) ?? 4,
-    maxCredits: readWhole('--max-credits', flags.maxCredits),
-    retryBudget: readPercent('--retry-budget', flags.retryBudget),
-    onUnknown: readOnUnknown(flags.onUnknown),
-    haltShare: readHalt(flags.halt),
-    timeoutMs: readTimeout(flags.timeout),
+    maxAttempts: read('max-attempts', flags.maxAttempts),
+    maxCredits: readGiven('max-credits', flags.maxCredits),
+    retryBudget: read('retry-budget', flags.retryBudget),
+    onUnknown: readGiven('on-unknown', flags.onUnknown),
+    haltShare: halt === 'never' ? undefined : halt,
+    timeoutMs: read('timeout', flags.timeout),
     force: flags.force ?? false,
     callsPerWindow: config.rateLimit * Math.max(1, config.accounts.length),
     windowMs: config.rateWindowMs,
@@ -69,9 +114,24 @@ export function readPlanOptions(file: string, flags: PlanFlags, config: Config):
   };
 }
 
-/** Calls in flight at most; undefined: `auto`. */
+/** Calls in flight at most; undefined: `auto`. @throws UsageError for another text */
 export function readConcurrency(text: string): number | undefined {
-  return text === 'auto' ? undefined : readWhole('--concurrency', text);
+  const calls = read('concurrency', text);
+  return calls === 'auto' ? undefined : calls;
+}
+
+function read<Name extends keyof typeof kinds>(name: Name, text: string): Read<Name> {
+  const [reader, wish]: Kind<unknown> = kinds[name];
+  const value = reader(text);
+  if (value === undefined) throw new UsageError(`--${name} ${printable(text)}: ${wish}`);
+  return value as Read<Name>;
+}
+
+function readGiven<Name extends keyof typeof kinds>(
+  name: Name,
+  text: string | undefined,
+): Read<Name> | undefined {
+  return text === undefined ? undefined : read(name, text);
 }
 
 function readMap(pairs: string[]): Record<string, string> {
@@ -84,33 +144,25 @@ function readMap(pairs: string[]): Record<string, string> {
   return map;
 }
 
-function readWhole(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (!/^\d{1,9}$/.test(text) || Number(text) === 0)
-    throw new UsageError(`${option} ${text}: write a whole number from 1`);
-  return Number(text);
+function readWhole(text: string): number | undefined {
+  return /^\d{1,9}$/.test(text) && Number(text) > 0 ? Number(text) : undefined;
 }
 
-function readPercent(option: string, text: string): number {
+function readCalls(text: string): number | 'auto' | undefined {
+  return text === 'auto' ? text : readWhole(text);
+}
+
+function readPercent(text: string): number | undefined {
   const percent = /^(\d+(?:\.\d+)?)%$/.exec(text)?.[1];
-  if (percent === undefined) throw new UsageError(`${option} ${text}: write a share such as 10%`);
-  return Number(percent);
+  return percent === undefined ? undefined : Number(percent);
 }
 
-function readHalt(text: string | undefined): number | undefined {
-  if (text === undefined || text === 'never') return undefined;
-  const share = /^fail=(.+)$/.exec(text)?.[1];
-  if (share === undefined) throw new UsageError(`--halt ${text}: write fail=10% or never`);
-  return readPercent('--halt fail', share) / 100;
+function readHalt(text: string): number | 'never' | undefined {
+  if (text === 'never') return text;
+  const percent = readPercent(/^fail=(.+)$/.exec(text)?.[1] ?? '');
+  return percent === undefined ? undefined : percent / 100;
 }
 
-function readTimeout(text: string): number {
-  const ms = parseDuration(text);
-  if (ms === undefined) throw new UsageError(`--timeout ${text}: write a duration such as 300s`);
-  return ms;
-}
-
-function readOnUnknown(text: string | undefined): 'retry' | 'hold' | undefined {
-  if (text === undefined || text === 'retry' || text === 'hold') return text;
-  throw new UsageError(`--on-unknown ${text}: write retry or hold`);
+function readOnUnknown(text: string): 'retry' | 'hold' | undefined {
+  return text === 'retry' || text === 'hold' ? text : undefined;
 }

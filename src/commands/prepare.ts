@@ -31,14 +31,19 @@ export async function prepare(
   if (target === undefined) throw new UsageError(`${command} needs an output: -o FOLDER`);
   const options = readPlanOptions(file, flags, config);
   const found = await checkManifest(file, options, target, await findOutput(target));
-  if (refuses(found, options.manifest.skipInvalid)) {
-    io.err(checkText(file, found));
-    io.err('Nothing was sent. Mend the manifest, or leave such rows out with --skip-invalid.\n');
+  const { skipInvalid } = options.manifest;
+  if (refuses(found, skipInvalid)) {
+    io.err(checkText(file, found, skipInvalid));
+    // Rows can be left out; what is wrong with the whole table or the output can't.
+    const otherwise = refuses(found, true) ? '' : ', or leave such rows out with --skip-invalid';
+    io.err(`Nothing was sent. Mend what is said above${otherwise}.\n`);
     if (flags.json) io.out(`${JSON.stringify(checkDocument(file, found), null, 2)}\n`);
     return undefined;
   }
-  if (!flags.quiet) io.err(checkText(file, found));
-  return (await agreed(found, flags, io)) ? { options, found, target } : undefined;
+  if (!flags.quiet) io.err(checkText(file, found, skipInvalid));
+  if (await agreed(found, flags, io)) return { options, found, target };
+  io.err('Nothing was sent.\n');
+  return undefined;
 }
 
 async function agreed(found: Check, flags: PlanFlags, io: Io): Promise<boolean> {

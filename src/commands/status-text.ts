@@ -17,15 +17,25 @@ export function runsTable(runs: RunLine[]): string {
   return table([header, ...runs.map((run) => ('past' in run ? pastCells(run.past) : onCells(run.view)))]);
 }
 
-function onCells({ run, state, rows, settled, credits, manifest, output }: RunView): string[] {
-  const done = Object.values(settled).reduce((sum, count) => sum + count, 0);
-  return [run, state, `${done} of ${rows}`, paid(credits), manifest, outputFolder(output)];
+/** How a run that is on stands; one that could go on and that nobody works on waits. */
+export function stateOf({ state, workers }: RunView): RunView['state'] | 'waiting' {
+  return state === 'running' && workers === 0 ? 'waiting' : state;
 }
 
-function pastCells({ run, rows, summary, manifest, output }: PastRun): string[] {
-  const { exit_code: code, credits, rows: outcomes } = summary as unknown as Summary;
-  const done = outcomes.succeeded + outcomes.skipped;
-  return [run, `exit ${code}`, `${done} of ${rows}`, paid(credits), manifest, outputFolder(output)];
+/** Of the rows that a finished run was to do, how many ended how. */
+export const outcomesOf = ({ rows, chosen = rows }: Summary): Summary['rows'] => chosen;
+
+function onCells(view: RunView): string[] {
+  const { run, rows, settled, credits, manifest, output } = view;
+  const done = Object.values(settled).reduce((sum, count) => sum + count, 0);
+  return [run, stateOf(view), `${done} of ${rows}`, paid(credits), manifest, outputFolder(output)];
+}
+
+function pastCells({ run, chosen, summary, manifest, output }: PastRun): string[] {
+  const known = summary as unknown as Summary;
+  const { succeeded, skipped } = outcomesOf(known);
+  const done = `${succeeded + skipped} of ${chosen}`;
+  return [run, `exit ${known.exit_code}`, done, paid(known.credits), manifest, outputFolder(output)];
 }
 
 const paid = ({ charged, unknown }: { charged: number; unknown: number }): string =>

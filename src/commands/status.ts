@@ -13,8 +13,9 @@ import { summaryText } from '../report/text.ts';
 import { outputFolder } from '../storage/open.ts';
 import type { Io } from './io.ts';
 import { renderView, type Screen } from './display/frame.ts';
+import { rowDocument, runDocument } from './status-json.ts';
 import { rowLine, rowStory, runsTable, type RunLine } from './status-text.ts';
-import { brieflyWithDesks, findRun, isPast, withDesks } from './with-desks.ts';
+import { findRun, isPast, withDesks } from './with-desks.ts';
 
 export interface StatusFlags {
   /** Only rows of this state. */
@@ -37,24 +38,18 @@ export function status(
   const json = (value: unknown): void => io.out(`${JSON.stringify(value, null, 2)}\n`);
   const ok = exitCodes.ok;
   if (run === undefined) {
-    return brieflyWithDesks(config, async (desks) => {
+    return withDesks(config, async (desks) => {
       const lines = await allRuns(desks, config);
-      if (flags.json) json(lines);
+      if (flags.json) json(lines.map(runDocument));
       else io.out(lines.length > 0 ? runsTable(lines) : 'No run is known to this Redis.\n');
       return ok;
     });
   }
   if (row === undefined && flags.rows === undefined) {
-    return brieflyWithDesks(config, async (desks) => {
-      const known = await findRun(desks, run);
-      if (isPast(known)) {
-        if (flags.json) json(known.summary);
-        else io.out(summaryText(known.summary as unknown as Summary, outputFolder(known.output)));
-      } else {
-        const view = await lookAt(desks, config, known);
-        if (flags.json) json(view);
-        else io.out(`${renderView(view, screenOf(io))}\n`);
-      }
+    return withDesks(config, async (desks) => {
+      const line = await lineOf(await findRun(desks, run), desks, config);
+      if (flags.json) json(runDocument(line));
+      else io.out('past' in line ? pastText(line.past) : `${renderView(line.view, screenOf(io))}\n`);
       return ok;
     });
   }
@@ -62,15 +57,14 @@ export function status(
     const known = await findRun(desks, run);
     const rows = standingRows(await outputOf(known), run, desks.desk);
     if (row === undefined) {
-      for await (const standing of rows) {
-        if (flags.rows !== 'all' && standing.is !== flags.rows) continue;
-        io.out(flags.json ? `${JSON.stringify(rowDocument(standing))}\n` : rowLine(standing));
-      }
+      const chosen = withStatus(rows, flags.rows ?? 'all');
+      if (flags.json) await writeArray(chosen, io);
+      else for await (const standing of chosen) io.out(rowLine(standing));
       return ok;
     }
     for await (const standing of rows) {
       if (standing.row.id !== row) continue;
-      if (flags.json) json(rowDocument(standing));
+      if (flags.json) json(await rowDocument(standing));
       else io.out(rowStory(standing, known));
       return ok;
     }
@@ -88,10 +82,29 @@ function screenOf(io: Io): Screen {
 
 /** Every run that is on, and those that ended, the latest last. */
 async function allRuns(desks: Desks, config: Config): Promise<RunLine[]> {
-  const past = await desks.desk.past();
-  const on = await desks.desk.runs();
-  const views = await Promise.all(on.map((run) => lookAt(desks, config, run)));
-  return [...past.map((run) => ({ past: run })), ...views.map((view) => ({ view }))];
+  const runs = [...(await desks.desk.past()), ...(await desks.desk.runs())];
+  return Promise.all(runs.map((run) => lineOf(run, desks, config)));
+}
+
+async function lineOf(run: DeskRun | PastRun, desks: Desks, config: Config): Promise<RunLine> {
+  return isPast(run) ? { past: run } : { view: await lookAt(desks, config, run) };
+}
+
+const pastText = ({ summary, output }: PastRun): string =>
+  summaryText(summary as unknown as Summary, outputFolder(output));
+
+async function* withStatus(rows: AsyncIterable<StandingRow>, is: string): AsyncIterable<StandingRow> {
+  for await (const standing of rows) if (is === 'all' || standing.is === is) yield standing;
+}
+
+/** One JSON array, a row a line, without ever holding all of it. */
+async function writeArray(rows: AsyncIterable<StandingRow>, io: Io): Promise<void> {
+  let before = '[\n';
+  for await (const standing of rows) {
+    io.out(`${before}${JSON.stringify(await rowDocument(standing))}`);
+    before = ',\n';
+  }
+  io.out(before === '[\n' ? '[]\n' : '\n]\n');
 }
 
 async function outputOf(run: DeskRun | PastRun): Promise<Output> {
@@ -100,17 +113,4 @@ async function outputOf(run: DeskRun | PastRun): Promise<Output> {
   throw new SurroundingsError(
     `the output of run ${run.run}, ${outputFolder(run.output)}, is not seen on this machine: ask where it is`,
   );
-}
-
-function rowDocument({ row, is, report }: StandingRow): object {
-  const { calls, output, errorCode, errorMessage } = report;
-  return {
-    id: row.id,
-    row: row.row,
-    status: is,
-    output: output ?? null,
-    error_code: errorCode ?? null,
-    error_message: errorMessage ?? null,
-    calls,
-  };
 }

@@ -54,16 +54,28 @@ const tooLarge = (file: string, size: number): string =>
 
 function readFormat(file: string, format: string | undefined): 'csv' | 'jsonl' {
   const name = (format ?? extname(file).slice(1)).toLowerCase();
-  if (name === 'csv' || name === 'tsv') return 'csv';
-  if (name === 'jsonl' || name === 'ndjson') return 'jsonl';
+  const known = formats.get(name);
+  if (known) return known;
   const what = format === undefined ? printable(file) : `--format ${printable(format, 40)}`;
-  if (promised.has(name)) {
-    throw new UsageError(
-      `${what}: manifests in this format are not yet supported: save it as .csv or .jsonl`,
-    );
+  throw new UsageError(`${what}: ${formatFlaw(name)}`);
+}
+
+const formats = new Map<string, 'csv' | 'jsonl'>([
+  ['csv', 'csv'],
+  ['tsv', 'csv'],
+  ['jsonl', 'jsonl'],
+  ['ndjson', 'jsonl'],
+]);
+
+/** Why manifests of a format, or with such an extension, can't be read; undefined where they can. */
+export function formatFlaw(name: string): string | undefined {
+  if (formats.has(name.toLowerCase())) return undefined;
+  if (promised.has(name.toLowerCase())) {
+    return 'manifests in this format are not yet supported: save it as .csv or .jsonl';
   }
-  throw new UsageError(
-    `${what}: not a known format of manifests: if it is a table in text form, add --format csv or --format jsonl`,
+  return (
+    'not a known format of manifests: if it is a table in text form, add --format csv, ' +
+    `--format tsv (Excel's "Unicode text") or --format jsonl`
   );
 }
 

@@ -9,20 +9,26 @@ const longestSegment = 255;
 const longestPath = 900;
 
 const slot = /\{([^{}]*)\}/g;
+const slashOutsideBraces = /\/(?![^{}]*\})/;
 const anyExtension = '.{ext}';
 
-/**
- * @throws UsageError where braces don't pair, or `{ext}` stands anywhere but at the end
- */
+/** @throws UsageError where braces don't pair, or `{ext}` stands anywhere but at the end */
 export function checkNameTemplate(template: string): void {
-  const say = (problem: string): never => {
-    throw new UsageError(
-      `--name ${template}: ${problem}; write it like {id}.{ext} or {brand}/{id}-web.{ext}`,
-    );
-  };
-  if (!template.trim()) say('it is empty');
-  if (/[{}]/.test(template.replaceAll(slot, ''))) say('a brace has no partner');
-  if (misplacesExtension(template)) say('{ext} can stand only once, at the end after a dot');
+  const flaw = templateFlaw(template);
+  if (flaw !== undefined) throw new UsageError(`--name ${template}: ${flaw}`);
+}
+
+/** Why a template makes no names; undefined where it does. */
+export function templateFlaw(template: string): string | undefined {
+  const problem = templateProblem(template);
+  return problem && `${problem}; write it like {id}.{ext} or {brand}/{id}-web.{ext}`;
+}
+
+function templateProblem(template: string): string | undefined {
+  if (!template.trim()) return 'it is empty';
+  if (/[{}]/.test(template.replaceAll(slot, ''))) return 'a brace has no partner';
+  if (misplacesExtension(template)) return '{ext} can stand only once, at the end after a dot';
+  return undefined;
 }
 
 /** The columns that a template names, but for `ext`. */
@@ -32,11 +38,19 @@ export function nameSlots(template: string): string[] {
 
 /** A row's output name; it still has to pass `nameFlaw`. `{ext}` stays, since the answer decides it. */
 export function makeName(template: string, valueOf: (name: string) => string): string {
-  const slashOutsideBraces = /\/(?![^{}]*\})/;
   return template
     .split(slashOutsideBraces)
     .map((segment) => makeSegment(segment, valueOf))
     .join('/');
+}
+
+/** The columns that leave a part of the name empty, as the template writes them; undefined where none is empty. */
+export function emptyPart(template: string, valueOf: (name: string) => string): string | undefined {
+  const isEmpty = (segment: string): boolean => ['', anyExtension].includes(makeSegment(segment, valueOf));
+  const part = template
+    .split(slashOutsideBraces)
+    .find((segment) => nameSlots(segment).length > 0 && isEmpty(segment));
+  return part && [...new Set(nameSlots(part))].map((name) => `{${name}}`).join(' and ');
 }
 
 function makeSegment(segment: string, valueOf: (name: string) => string): string {

@@ -94,11 +94,16 @@ export function contentFlaw(size: number, head: Buffer): Flaw | undefined {
 /** @param paths where the picture was looked for */
 async function missing(part: string, paths: string[], withHint: boolean): Promise<Flaw> {
   const problem = `there is no file ${paths.map((path) => printable(path, 300)).join(', nor ')}`;
+  const onDrive = /^([a-z]):[\\/]+(.*)$/is.exec(part);
+  if (onDrive) return { problem, remedy: inWsl(onDrive[1] ?? '', onDrive[2] ?? '') };
   if (part.includes('\\')) return { problem, remedy: 'write folders with / instead of \\' };
   const folders = withHint ? await Promise.all(paths.map(listFolder)) : [];
   const otherwise = 'check the spelling; relative paths start at --image-root, else beside the manifest';
   return { problem, remedy: nameHint(basename(part), folders.flat()) || otherwise };
 }
+
+const inWsl = (drive: string, path: string): string =>
+  `in WSL this is ${printable(`/mnt/${drive.toLowerCase()}/${path.replaceAll('\\', '/')}`, 300)}`;
 
 function nameHint(name: string, names: string[]): string {
   if (names.includes(name)) return 'it is a link to a file that is gone: restore that file';

@@ -1,5 +1,6 @@
+import { printable } from '../cells.ts';
 import type { Columns } from './columns.ts';
-import { createNameRegister, makeName, nameFlaw, nameSlots } from './names.ts';
+import { createNameRegister, emptyPart, makeName, nameFlaw, nameSlots } from './names.ts';
 import { placeName, placeOf, problemAt, type Place, type Problem } from './problem.ts';
 import { cell, cellProblem, slotValue, type Draft } from './rows.ts';
 import { findSlot } from './template.ts';
@@ -14,8 +15,11 @@ export function nameRows(drafts: Draft[], columns: Columns, template: string): v
     const given = cell(draft.record, columns, 'output');
     // One mistake, one finding: rows with one id make one name, and a template with an unknown column none.
     if (!given && (repeated.has(draft) || !canMake)) continue;
-    const name = given || makeName(template, (slot) => nameValue(draft, columns, slot));
-    const problem = nameFlaw(name) ?? sameFile(meets(name, placeOf(draft.record)));
+    const valueOf = (slot: string): string => nameValue(draft, columns, slot);
+    const name = given || makeName(template, valueOf);
+    const empty = given ? undefined : emptyPart(template, valueOf);
+    const flaw = empty === undefined ? nameFlaw(name) : emptyFlaw(empty, name);
+    const problem = flaw ?? sameFile(meets(name, placeOf(draft.record)));
     if (problem === undefined) draft.output = name;
     else draft.problems.push(nameProblem(draft, columns, { name, isGiven: given !== '', problem }));
   }
@@ -45,6 +49,13 @@ function findRepeatedIds(drafts: Draft[], columns: Columns): Set<Draft> {
 function nameValue(draft: Draft, columns: Columns, name: string): string {
   const slot = findSlot(columns.header, name, ['id', 'row']);
   return slot ? slotValue(draft, columns, slot) : '';
+}
+
+/** Said of the cells, since who only sees the name must guess what is missing in it. */
+function emptyFlaw(columns: string, name: string): string {
+  const are = columns.includes('} and {') ? 'are' : 'is';
+  const so = name.startsWith('/') ? 'the name begins with "/"' : 'a part of the name is empty';
+  return `${printable(columns, 80)} ${are} empty in this row, so that ${so}`;
 }
 
 const sameFile = (place: Place | undefined): string | undefined =>

@@ -36,17 +36,22 @@ function tryDecode(bytes: Uint8Array, encoding: string): string | undefined {
   }
 }
 
-function readAs(bytes: Buffer, file: string, encoding: string): string {
+/** Why nothing can be read in this encoding; undefined where it is one. */
+export function encodingFlaw(encoding: string): string | undefined {
   try {
-    return decode(bytes, encoding);
-  } catch (error) {
-    throw new UsageError(
-      error instanceof RangeError
-        ? `--encoding ${printable(encoding, 40)}: no such encoding; well-known ones are utf-8, gb18030, shift_jis, windows-1252`
-        : `${file}: it does not read as ${encoding}: try another --encoding, or ${saveAs}`,
-      { cause: error },
-    );
+    decode(Buffer.alloc(0), encoding);
+    return undefined;
+  } catch {
+    return 'no such encoding; well-known ones are utf-8, gb18030, shift_jis, windows-1252';
   }
+}
+
+function readAs(bytes: Buffer, file: string, encoding: string): string {
+  const flaw = encodingFlaw(encoding);
+  if (flaw !== undefined) throw new UsageError(`--encoding ${printable(encoding, 40)}: ${flaw}`);
+  const text = tryDecode(bytes, encoding);
+  if (text !== undefined) return text;
+  throw new UsageError(`${file}: it does not read as ${encoding}: try another --encoding, or ${saveAs}`);
 }
 
 function readUnicode(bytes: Buffer, file: string): string {

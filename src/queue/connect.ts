@@ -68,16 +68,11 @@ function publicAddress(address: string): string {
   return `${protocol}//${host}${pathname}`;
 }
 
-/** Something took longer than it was waited for. */
-export class LateError extends Error {
-  override readonly name = 'LateError';
-}
-
-/** @throws LateError when the work takes longer */
+/** @throws Error when the work takes longer */
 export async function withDeadline<T>(work: Promise<T>, ms: number): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new LateError(`no answer within ${ms / 1000} s`)), ms);
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
   });
   try {
     return await Promise.race([work, late]);

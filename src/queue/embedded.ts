@@ -156,6 +156,8 @@ async function isLast(redis: Redis): Promise<boolean> {
 /** The server closes the connection instead of answering; the append-only file is flushed before. */
 async function shutDown(redis: Redis): Promise<void> {
   const gone = new Promise((resolve) => redis.once('close', resolve));
+  // It is never answered, and the timer that waits for that would keep this process.
+  delete redis.options.commandTimeout;
   redis.shutdown('NOSAVE').catch(() => undefined);
   await Promise.race([gone, sleep(endMs, undefined, { ref: false })]);
 }

@@ -33,6 +33,24 @@ describe('a submitted run', () => {
     const other = await rig.run(['submit', file, '-o', 'out', '--size', '128x128']);
     expect(other).toMatchObject({ code: 2, stderr: expect.stringMatching(`wait ${run}.*cancel ${run}`) });
     expect(rig.simulator.calls).toHaveLength(0);
+    const idle = await rig.run(['status', run, '--json']);
+    const before = {
+      run,
+      manifest: file,
+      output: rig.out,
+      state: 'waiting',
+      rows: { total: 3, chosen: 3, succeeded: 0, skipped: 0, failed: 0, held: 0, other: 0, open: 3 },
+      in_flight: 0,
+      credits: { charged: 0, unknown: 0, cap: null },
+      accounts: expect.any(Array),
+      errors: [],
+      left_ms: null,
+      workers: 0,
+      exit_code: null,
+      summary: null,
+    };
+    expect(JSON.parse(idle.stdout)).toEqual(before);
+    expect((await rig.run(['status'])).stdout).toMatch(new RegExp(`${run} +waiting +0 of 3 `));
     const waiting = rig.start(['wait', run]);
     expect(await rig.run(['worker', '--drain'])).toMatchObject({ code: 0 });
     const waited = await waiting.ended;
@@ -42,7 +60,21 @@ describe('a submitted run', () => {
     expect(all.stdout).toMatch(new RegExp(`${run} +exit 0 +3 of 3 +3 +.*manifest.csv`));
     const late = await rig.run(['wait', run, '--json']);
     expect(late.code).toBe(0);
-    expect(JSON.parse(late.stdout)).toEqual(await rig.summary());
+    const summary = await rig.summary();
+    expect(JSON.parse(late.stdout)).toEqual(summary);
+    const after = {
+      ...before,
+      state: 'finished',
+      rows: { ...before.rows, succeeded: 3, open: 0 },
+      credits: { charged: 3, unknown: 0, cap: null },
+      accounts: null,
+      errors: null,
+      workers: null,
+      exit_code: 0,
+      summary,
+    };
+    expect(JSON.parse((await rig.run(['status', '--json'])).stdout)).toEqual([after]);
+    expect(JSON.parse((await rig.run(['status', run, '--json'])).stdout)).toEqual(after);
   });
 
   it('is cancelled without anybody who works: the report is there, nothing was sent', async () => {
@@ -119,12 +151,10 @@ describe('a run that is on', () => {
     const failed = await rig.run(['status', run, '--rows', 'failed']);
     expect(failed.stdout).toMatch(/^ +2 {2}failed +r2 {2}unprocessable: .*\n$/);
     const all = await rig.run(['status', run, '--rows', 'all', '--json']);
-    expect(
-      all.stdout
-        .trim()
-        .split('\n')
-        .map((line) => JSON.parse(line).status),
-    ).toEqual(['succeeded', 'failed', 'succeeded']);
+    expect(JSON.parse(all.stdout)).toEqual(await rig.results());
+    expect(JSON.parse((await rig.run(['status', run, '--rows', 'held', '--json'])).stdout)).toEqual([]);
+    const second = await rig.run(['status', run, 'r2', '--json']);
+    expect(JSON.parse(second.stdout)).toEqual((await rig.results())[1]);
     const story = await rig.run(['status', run, 'r1']);
     expect(story.stdout).toMatch(/r1: row 1 of run .*\n.*succeeded\n.*out\/r1\.jpg/);
     expect(story.stdout).toMatch(

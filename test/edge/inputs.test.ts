@@ -13,6 +13,10 @@ import {
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
+import type { Io } from '../../src/commands/io.ts';
+import type { PlanFlags } from '../../src/commands/plan-options.ts';
+import { prepare } from '../../src/commands/prepare.ts';
+import { readConfig } from '../../src/config.ts';
 import { startRedis } from '../fixtures/redis.ts';
 import { createRig, picture, prompts, small, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
@@ -83,6 +87,103 @@ describe('before anything is sent', () => {
     expect(rig.simulator.calls).toHaveLength(1);
     expect(await readFile(join(rig.out, 'taken.PNG'), 'utf8')).toBe("the user's own");
   });
+});
+
+describe('check', () => {
+  const changesIn = async (args: string[]): Promise<unknown> =>
+    JSON.parse((await rig.run(['check', ...args, ...small, '--json'])).stdout).changes;
+
+  it('says of every row how it stands against the output, and counts none twice', async () => {
+    await open();
+    const all = ['one', 'two [sim:422*]', 'three [sim:reset*]', 'four', 'five [sim:503*]', 'six', 'seven'];
+    const file = await rig.manifest(all);
+    // Row 6 and 7 are new; row 3 is held.
+    const first = ['run', file, ...small, '--limit', '5', '--max-attempts', '1', '--on-unknown', 'hold'];
+    await rig.run(first);
+    const paid = rig.simulator.calls.length;
+    expect(await statuses()).toEqual(
+      ['succeeded', 'failed', 'held', 'succeeded', 'held'].concat(Array(2).fill('not_attempted')),
+    );
+    expect(await changesIn([file])).toEqual({
+      added: ['r6', 'r7'],
+      changed: [],
+      unchanged: ['r1', 'r4'],
+      held: ['r3', 'r5'],
+      failed: ['r2'],
+      sent_before: [],
+      gone: [],
+    });
+    const mended = await rig.manifest([...all.slice(0, 3), 'better', ...all.slice(4)]);
+    const again = await rig.run(['check', mended, ...small, '--on-unknown', 'retry', '--limit', '6']);
+    expect(again.stdout).toContain('7 rows, 6 chosen, 4 to do, 0 problems');
+    expect(again.stdout).toContain(
+      'Against the output: 1 done, 1 failed for good, 2 sent before, 1 new, 1 changed (prompt)\n',
+    );
+    const fewer = await rig.manifest(['one']);
+    const { stdout } = await rig.run(['check', fewer, ...small]);
+    expect(stdout).toMatch(/1 row, 0 to do, 0 problems\n.*: 1 done; 1 not in this manifest \(kept\)\n$/);
+    const ours = join(rig.out, 'report', 'failed.csv');
+    expect(await changesIn([ours])).toMatchObject({ unchanged: [], gone: [] });
+    expect(rig.simulator.calls).toHaveLength(paid);
+  });
+
+  it('says what a cap, a limit and left out rows mean, and refuses what run refuses', async () => {
+    await open();
+    const file = await rig.manifest(prompts(31), { size: ['9K'] });
+    const of = async (...args: string[]): Promise<string> => {
+      const { code, stdout } = await rig.run(['check', file, ...args]);
+      return `${code} ${stdout}`;
+    };
+    const lines = ['31 rows, 1 left out as invalid, 30 to do, 1 problem', 'Credits: at least 30, at most 43'];
+    const left = await of('--skip-invalid');
+    for (const line of lines) expect(left).toContain(line);
+    expect(left).toContain('Time at the limit: all calls may go at once, so as long as they take');
+    expect(await of('--map', 'size=')).toContain('Time at the limit: about 2 s, and as long as');
+    expect(await of('--skip-invalid', '--max-credits', '2')).toContain(
+      'Credits: at most 2: the cap of 2 is below the 30 credits that these rows need at least',
+    );
+    expect(await rig.run(['check', file, '--concurrency', 'zero'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--concurrency zero: write auto or'),
+    });
+    const whole = await table('whole.csv', [
+      ['id', 'image'],
+      ['r1', 'pictures/p.png'],
+    ]);
+    const refused = await rig.run(['run', whole, ...small, '--skip-invalid']);
+    expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('1 row, 0 to do, 1 problem') });
+    expect(refused.stderr).not.toMatch(/Credits|skip-invalid/);
+    expect(refused.stderr).toContain('Nothing was sent. Mend what is said above.');
+    const rows = await rig.run(['run', file, ...small]);
+    expect(rows.stderr).toContain('Mend what is said above, or leave such rows out with --skip-invalid.');
+    expect(rig.simulator.calls).toHaveLength(0);
+  });
+});
+
+it('who answers no to the question is told that nothing was sent', async () => {
+  await open();
+  const file = await rig.manifest(prompts(101));
+  let told = '';
+  const io: Io = {
+    out: () => undefined,
+    err: (text) => void (told += text),
+    stop: new AbortController().signal,
+    ask: (question) => Promise.resolve(question.includes('101 to 121 credits') ? 'n' : 'y'),
+  };
+  const flags: PlanFlags = {
+    output: rig.out,
+    name: '{id}.{ext}',
+    map: [],
+    size: '2K',
+    ratio: '1:1',
+    route: '1',
+    maxAttempts: '4',
+    retryBudget: '10%',
+    concurrency: 'auto',
+    timeout: '300s',
+  };
+  expect(await prepare('run', file, flags, readConfig({}), io)).toBeUndefined();
+  expect(told).toMatch(/\nNothing was sent\.\n$/);
 });
 
 describe('while a run is on', () => {

@@ -105,6 +105,29 @@ describe('reshoot.yaml', () => {
     expect(refusal('size')).toMatch(/^UsageError: reshoot.yaml:1:1: write a setting a line/);
   });
 
+  it('is refused with line and column for a value that the option does not take', () => {
+    expect(refusal('ratio: 1:1\nsize: 9K')).toMatch(
+      /^UsageError: reshoot.yaml:2:7: size: 9K: write 1K, 2K, 4K, or width x height/,
+    );
+    expect(refusal('max-credits: 0')).toMatch(
+      /^UsageError: reshoot.yaml:1:14: max-credits: 0: write a whole/,
+    );
+    expect(refusal('ratio: 2:1')).toMatch(/^UsageError: reshoot.yaml:1:8: ratio: 2:1: write one of 1:1,/);
+  });
+
+  it('tells all its mistakes at once, in the order of its lines', () => {
+    const said = refusal('size: 9K\nsise: 4K\nmap:\n  colour: x\n  shape: y\nskip-invalid: 1\nsize: 2K');
+    expect(said.split('\n').map((line) => line.trim().split(': ').slice(0, 2).join())).toEqual([
+      'UsageError,reshoot.yaml has 6 mistakes:',
+      'reshoot.yaml:1:7,size',
+      'reshoot.yaml:2:1,"sise" is no setting',
+      'reshoot.yaml:4:3,map',
+      'reshoot.yaml:5:3,map',
+      'reshoot.yaml:6:15,skip-invalid is true or false',
+      'reshoot.yaml:7:1,this setting stands here twice',
+    ]);
+  });
+
   it('loses no part of a prompt to YAML’s marks', () => {
     for (const text of [
       'on white # 1',
@@ -136,7 +159,7 @@ describe('reshoot.yaml', () => {
     expect(refusal(Buffer.from('prompt: caf\xE9', 'latin1'))).toMatch(/^UsageError: .*not UTF-8/);
     expect(refusal('#'.repeat(70_000))).toMatch(/^UsageError: .*64 KB/);
     const bomb = `a: &a [x]\n${Array.from({ length: 20 }, (_, i) => `b${i}: &b${i} [*a, *a]`).join('\n')}`;
-    expect(refusal(bomb)).toMatch(/^UsageError: reshoot.yaml:1:1: "a" is no setting/);
+    expect(refusal(bomb)).toMatch(/\n {2}reshoot.yaml:1:1: "a" is no setting/);
   });
 
   it('may be absent, but is not called reshoot.yml', () => {

@@ -3,7 +3,7 @@ import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
-import { parseDuration, readConfig, Secret } from '../../src/config.ts';
+import { loadDotEnv, parseDuration, readConfig, Secret } from '../../src/config.ts';
 import { UsageError } from '../../src/errors.ts';
 
 const canary = 'sk_live_canary_0123456789';
@@ -148,6 +148,35 @@ describe('readConfig', () => {
     expect(proxyOf({ no_proxy: 'spiderhubs.com' })).toBeUndefined();
     for (const host of ['localhost', '127.0.0.1', '127.9.9.9', '[::1]'])
       expect(proxyOf({ SPIDERHUBS_BASE_URL: `http://${host}:4010` })).toBeUndefined();
+  });
+});
+
+describe('.env', () => {
+  /** What an environment becomes by a `.env` of these bytes. */
+  const loaded = (bytes: string | Buffer, env: Record<string, string> = {}): Record<string, string> => {
+    writeFileSync(join(folder, '.env'), bytes);
+    loadDotEnv(folder, env);
+    return env;
+  };
+
+  it('is read with and without a byte order mark, whatever its line ends', () => {
+    const text = `SPIDERHUBS_API_KEY=${canary}\r\nREDIS_URL='redis://x' # ours\r\n`;
+    const expected = { SPIDERHUBS_API_KEY: canary, REDIS_URL: 'redis://x' };
+    expect(loaded(text)).toEqual(expected);
+    expect(loaded(`\uFEFF${text}`)).toEqual(expected);
+  });
+
+  it('gives way to the environment, also where that is empty', () => {
+    expect(loaded('A=file\nB=file\nC=file', { A: 'own', B: '' })).toEqual({ A: 'own', B: '', C: 'file' });
+  });
+
+  it('may be absent, but is UTF-8', () => {
+    expect(() => loadDotEnv(join(folder, 'nowhere'), {})).not.toThrow();
+    const wide = Buffer.from(`\uFEFFSPIDERHUBS_API_KEY=${canary}`, 'utf16le');
+    for (const bytes of [wide, wide.subarray(2), Buffer.from('A=caf\xE9', 'latin1')]) {
+      expect(() => loaded(bytes)).toThrow('.env is not UTF-8: save it as UTF-8');
+      expect(() => loaded(bytes)).toThrow(UsageError);
+    }
   });
 });
 

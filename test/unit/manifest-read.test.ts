@@ -182,6 +182,15 @@ describe('an unsound manifest', () => {
     ]);
   });
 
+  it('names the empty column that an output name lacks', async () => {
+    const text = 'id,image,prompt,Vendor,Line\n1,a.png,x,,shoes\n2,a.png,x,acme,\n3,a.png,x,acme,hats\n';
+    expect(brief(await read(text, { name: '{Vendor}/{Line}/{id}.{ext}' }))).toEqual([
+      [2, undefined, '{Vendor} is empty in this row, so that the name begins with "/"'],
+      [3, undefined, '{Line} is empty in this row, so that a part of the name is empty'],
+    ]);
+    expect(brief(await read(text, { name: '{Vendor}{Line}/{id}.{ext}' }))).toEqual([]);
+  });
+
   it('need not be sound in rows that are left out', async () => {
     const text = 'id,image,prompt\n1,a.png,x\n2,nope.png,x\n1,b.jpg,\n';
     const first = await read(text, { limit: 1 });
@@ -263,13 +272,21 @@ describe('pictures', () => {
   it('that are missing come with the likely cause', async () => {
     put('u/Cafe\u0301.png', png);
     symlinkSync('gone.png', join(folder, 'u/link.png'));
-    const cells = ['A.PNG', 'sub\\c.png', 'none/a.png', 'u/Caf\u00E9.png', 'u/link.png'];
+    const cells = [
+      'A.PNG',
+      'sub\\c.png',
+      'C:\\Users\\me\\a b.png',
+      'none/a.png',
+      'u/Caf\u00E9.png',
+      'u/link.png',
+    ];
     const { findings } = await read(
       `id,prompt,image\n${cells.map((cell, at) => `${at},x,${cell}\n`).join('')}`,
     );
     expect(findings.map(({ remedy }) => remedy)).toEqual([
       'did you mean "a.png"?',
       'write folders with / instead of \\',
+      'in WSL this is /mnt/c/Users/me/a b.png',
       expect.stringContaining('--image-root'),
       expect.stringContaining('another Unicode form'),
       expect.stringContaining('a link to a file that is gone'),
@@ -287,7 +304,7 @@ describe('what is no manifest', () => {
   it('is refused, saying so or that it is not yet supported', async () => {
     expect(await refusal(put('empty.csv', '\uFEFF\r\n'))).toMatch(/^UsageError: .*is empty/);
     expect(await refusal(join(folder, 'nope.csv'))).toMatch(/^UsageError: .*no such file/);
-    expect(await refusal(put('m.txt', 'id\n'))).toMatch(/^UsageError: .*--format csv/);
+    expect(await refusal(put('m.txt', 'id\n'))).toMatch(/^UsageError: .*--format csv.*--format tsv/);
     expect(await refusal(put('x.csv', 'PK\x03\x04'))).toMatch(/^UsageError: .*spreadsheet/);
     for (const name of ['m.json', 'm.yaml', 'm.xlsx', 'm.csv.gz', 'm.jsonl.gz']) {
       expect(await refusal(put(name, 'x'))).toMatch(/^UsageError: .*not yet/);
