@@ -21,8 +21,9 @@ export async function pauseRun({ ledger }: Desks, run: DeskRun): Promise<RunStat
 /** A paused run goes on. @returns as `pauseRun` */
 export async function resumeRun({ ledger, accounts }: Desks, run: DeskRun): Promise<RunState | undefined> {
   await accounts.probe();
-  await remember(run, 'running');
-  return ledger.resume(run.run);
+  const before = await ledger.resume(run.run);
+  if (before === 'paused' || before === 'running') await remember(run, 'running');
+  return before;
 }
 
 /**

@@ -114,7 +114,7 @@ describe('money', () => {
   it('the retry budget ends a run whose calls may all have been paid', async () => {
     await open({ limit: 15 });
     const file = await rig.manifest(prompts(40, '[sim:502*]'));
-    const { code, stderr } = await rig.run([
+    const { code, stdout } = await rig.run([
       'run',
       file,
       ...small,
@@ -124,7 +124,7 @@ describe('money', () => {
       '4',
     ]);
     expect(code).toBe(8);
-    expect(stderr).toContain('retry budget of 10');
+    expect(stdout).toContain('retry budget of 10');
     const { rows, credits } = await rig.summary();
     const called = new Set(rig.simulator.calls.map((call) => call.row)).size;
     expect(rig.simulator.calls).toHaveLength(called + 10);
@@ -181,9 +181,9 @@ describe('stop rules', () => {
   it('--halt stops a run that mostly fails', async () => {
     await open({ limit: 10 });
     const file = await rig.manifest(prompts(40, '[sim:400*]'));
-    const { code, stderr } = await rig.run(['run', file, ...small, '--halt', 'fail=50%']);
+    const { code, stdout } = await rig.run(['run', file, ...small, '--halt', 'fail=50%']);
     expect(code).toBe(13);
-    expect(stderr).toContain('--halt');
+    expect(stdout).toContain('--halt');
     const { rows } = await rig.summary();
     expect(rows['failed']).toBeGreaterThanOrEqual(20);
     expect(rows['not_attempted']).toBeGreaterThan(0);
@@ -220,7 +220,7 @@ describe('an account', () => {
     const file = await rig.manifest(prompts(6));
     const first = await rig.run(['run', file, ...small]);
     expect(first.code).toBe(7);
-    expect(first.stderr).toContain('no_credit');
+    expect(first.stdout).toContain('no credits left (402)');
     expect((await rig.summary()).rows).toMatchObject({ succeeded: 3, not_attempted: 3 });
     const before = rig.simulator.calls.length;
     expect((await rig.run(['run', file, ...small])).code).toBe(7);
