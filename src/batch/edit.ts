@@ -235,7 +235,7 @@ export function createEditor(options: EditorOptions): Editor {
     for (;;) {
       const got = await throttle.take(job.run, callId({ id: row.id, n: due.n }), due.extra, state.signal);
       if (!('none' in got)) return got;
-      if (got.none !== 'parked for now' || (await options.othersMayWork())) return leaveLine(work, got);
+      if (got.none !== 'parked meanwhile' || (await options.othersMayWork())) return leaveLine(work, got);
       await sleep(parkedMs, undefined, { signal: state.signal });
     }
   };
@@ -255,7 +255,7 @@ export function createEditor(options: EditorOptions): Editor {
           `the retry budget of ${run.retry_budget} extra calls is used up`,
         );
         return done;
-      case 'parked for now':
+      case 'parked meanwhile':
         return { is: 'handed back', afterMs: 0 };
       case 'parked':
         if (await options.othersMayWork()) return { is: 'handed back', afterMs: 0 };

@@ -34,7 +34,7 @@ end
  * KEYS ledger, open, then log and state of each account.
  * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, then each account's
  * name.
- * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | parked for now, reasons (calls are in flight) | cap | budget | paused | cancelled | stopped | rebuild
+ * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | parked meanwhile, reasons (calls are in flight) | cap | budget | paused | cancelled | stopped | rebuild
  */
 export const take = `${clock}${books}${guard}
 local call, extra = ARGV[1], ARGV[2] == '1'
@@ -102,7 +102,7 @@ for i = 3, #KEYS, 2 do
 end
 if best == 0 then
   if #parked == (#KEYS - 2) / 2 then
-    return {open == 0 and 'parked' or 'parked for now', table.concat(parked, ', ')}
+    return {open == 0 and 'parked' or 'parked meanwhile', table.concat(parked, ', ')}
   end
   return {'wait', tostring(math.max(1, math.ceil(wait)))}
 end

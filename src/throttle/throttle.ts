@@ -23,8 +23,8 @@ export interface Slot {
 /** Why there is no slot: the run's own affair, so the row leaves the line. */
 export type NoSlot =
   | { none: 'cap' | 'budget' | 'paused' | 'cancelled' | 'stopped' }
-  /** All accounts of this process are parked; `for now`: calls of the run are in flight. */
-  | { none: 'parked' | 'parked for now'; reasons: string }
+  /** All accounts of this process are parked; `meanwhile`: calls of the run are in flight. */
+  | { none: 'parked' | 'parked meanwhile'; reasons: string }
   /** What is left of the cap or budget is reserved by calls in flight. */
   | { none: 'yield'; waitMs: number };
 
@@ -173,7 +173,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
 function noSlot(answer: string, detail: string): NoSlot {
   switch (answer) {
     case 'parked':
-    case 'parked for now':
+    case 'parked meanwhile':
       return { none: answer, reasons: detail };
     case 'yield':
       return { none: 'yield', waitMs: Number(detail) };

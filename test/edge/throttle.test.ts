@@ -342,7 +342,7 @@ describe('a parked account', () => {
     const throttle = throttleOf({ windowMs: 5000 });
     const slot = await slotOf(throttle, 'call-1');
     await throttle.park('a', 'unauthorized', 1);
-    expect(await take(throttle, 'call-2')).toEqual({ none: 'parked for now', reasons: 'unauthorized' });
+    expect(await take(throttle, 'call-2')).toEqual({ none: 'parked meanwhile', reasons: 'unauthorized' });
     await throttle.settle(slot, free);
     expect(await take(throttle, 'call-2')).toEqual({ none: 'parked', reasons: 'unauthorized' });
   });
@@ -365,7 +365,7 @@ describe('a parked account', () => {
     await throttle.park('a', 'no_credit', 1);
     await createAccounts(redis, keys, ['a'], 5, 400).probe();
     const probe = await slotOf(throttle, 'call-1');
-    expect(await take(throttle, 'call-2')).toMatchObject({ none: 'parked for now' });
+    expect(await take(throttle, 'call-2')).toMatchObject({ none: 'parked meanwhile' });
     await throttle.settle(probe, free);
     expect(await take(throttle, 'call-2')).toMatchObject({ none: 'parked' });
     await createAccounts(redis, keys, ['a'], 5, 400).probe();
