@@ -10,7 +10,7 @@ COPY tsconfig.json tsconfig.build.json ./
 COPY scripts scripts
 COPY src src
 COPY workers workers
-RUN npm run build && chmod +x dist/src/bin.js && npm prune --omit=dev --ignore-scripts
+RUN npm run build && npm prune --omit=dev --ignore-scripts
 
 FROM node:${NODE}-bookworm-slim
 # redis-cli, for the worker's healthcheck, comes with it. tini passes signals on and buries what the program leaves behind.

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -111,6 +111,10 @@ describe('what README shows', () => {
         if (new RegExp(`\\b${name}\\b`).test(line)) expect(compose).toContain(`\n  ${name}:\n`);
     }
     expect(compose).toContain('profiles: [demo]');
+  });
+
+  it('finds the command executable after every build: npx sees to that only the first time in a folder', async () => {
+    expect((await stat(built('src/bin.js'))).mode & 0o111).toBe(0o111);
   });
 
   it('is all of it', () => {
