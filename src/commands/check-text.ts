@@ -1,6 +1,7 @@
 import type { Changes } from '../batch/changes.ts';
 import type { Check } from '../batch/check.ts';
 import { printable } from '../cells.ts';
+import { plural } from '../report/text.ts';
 import type { Finding } from '../model.ts';
 
 /** What `check --json` prints. */
@@ -110,8 +111,6 @@ function line({ file, line: at, column, value, problem, remedy }: Finding): stri
 }
 
 const sendSeconds = ({ uploadBytes }: Check): number => (uploadBytes * 8) / 10_000_000;
-
-export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 function duration(seconds: number): string {
   if (seconds < 90) return `${Math.ceil(seconds)} s`;

@@ -105,7 +105,7 @@ function shown(path: string): string {
 
 const joined = (folder: string, name: string): string => `${folder.replace(/\/+$/, '')}/${name}`;
 const seconds = (ms: number | null): string => ((ms ?? 0) / 1000).toFixed(1);
-const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+export const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
 
 /** `45 s`, `12 min`, `1 h 2 min`. */
 export function durationText(ms: number): string {

@@ -3,8 +3,7 @@ import cliTruncate from 'cli-truncate';
 import stringWidth from 'string-width';
 import type { AccountView, RunView } from '../../batch/view.ts';
 import { printable } from '../../cells.ts';
-import { durationText } from '../../report/text.ts';
-import { plural } from '../check-text.ts';
+import { durationText, plural } from '../../report/text.ts';
 import { doneText, timeLeft } from './moment.ts';
 
 /** Where and when a frame is shown. */

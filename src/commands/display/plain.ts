@@ -1,6 +1,5 @@
 import type { RunView } from '../../batch/view.ts';
-import { durationText } from '../../report/text.ts';
-import { plural } from '../check-text.ts';
+import { durationText, plural } from '../../report/text.ts';
 import { doneText } from './moment.ts';
 
 /** A run in one line, for logs and for terminals that can't redraw. */
