@@ -2,64 +2,44 @@ import type { Row } from '../model.ts';
 import type { Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import { judge, type RowRules, type Verdict } from '../records/state.ts';
+import { createLongList, type LongList } from './long-list.ts';
 
 /** How the rows of a manifest stand against what an output holds; each row is in one list. Ids. */
 export interface Changes {
   /** Never sent to this API. */
-  added: string[];
+  added: LongList<string>;
   /** They have a picture that was made of something else. */
-  changed: { id: string; what: string[] }[];
-  unchanged: string[];
-  held: string[];
+  changed: LongList<{ id: string; what: string[] }>;
+  unchanged: LongList<string>;
+  held: LongList<string>;
   /** Failed for good: not sent until they change. */
-  failed: string[];
+  failed: LongList<string>;
   /** Sent without success so far, and to be sent again. */
-  sentBefore: string[];
+  sentBefore: LongList<string>;
   /** Pictures of rows that the manifest doesn't have. */
-  gone: string[];
+  gone: LongList<string>;
 }
 
-/** All calls of an output by their rows' ids. */
-export type Stories = ReadonlyMap<string, Call[]>;
-
-/** Would a run work on the row? */
-export function isDue(row: Row, stories: Stories, origin: string, rules: RowRules): boolean {
-  return verdictOn(row, stories.get(row.id) ?? [], origin, rules).is === 'due';
+export function noChanges(): Changes {
+  return {
+    added: createLongList(),
+    changed: createLongList(),
+    unchanged: createLongList(),
+    held: createLongList(),
+    failed: createLongList(),
+    sentBefore: createLongList(),
+    gone: createLongList(),
+  };
 }
 
 /**
- * Compares rows with the calls made for them so far, whether they are to be forced or not.
- * @param chosen the rows that a run would look at
- * @param known ids of all rows that the user has; undefined: the manifest holds only some of them
+ * Puts a row into its list, whether it is to be forced or not.
+ * @param calls all calls made for it so far
+ * @returns would a run work on it?
  */
-export function compare(
-  chosen: Row[],
-  known: ReadonlySet<string> | undefined,
-  stories: Stories,
-  origin: string,
-  rules: RowRules,
-): Changes {
-  const changes: Changes = {
-    added: [],
-    changed: [],
-    unchanged: [],
-    held: [],
-    failed: [],
-    sentBefore: [],
-    gone: [],
-  };
-  for (const row of chosen) file(row, stories.get(row.id) ?? [], changes, origin, { ...rules, force: false });
-  if (!known) return changes;
-  for (const [id, calls] of stories) {
-    if (!known.has(id) && calls.some((call) => call.closed?.picture)) changes.gone.push(id);
-  }
-  return changes;
-}
-
-/** Puts a row into its list. */
-function file(row: Row, calls: Call[], changes: Changes, origin: string, rules: RowRules): void {
+export function compare(row: Row, calls: Call[], changes: Changes, origin: string, rules: RowRules): boolean {
   const here = calls.filter((call) => call.origin === origin);
-  const { is } = verdictOn(row, calls, origin, rules);
+  const { is } = verdictOn(row, calls, origin, { ...rules, force: false });
   const last = here.findLast((call) => call.closed?.picture);
   if (is === 'done') changes.unchanged.push(row.id);
   else if (is === 'held') changes.held.push(row.id);
@@ -67,6 +47,7 @@ function file(row: Row, calls: Call[], changes: Changes, origin: string, rules: 
   else if (last) changes.changed.push({ id: row.id, what: differences(row, calls, last) });
   else if (here.length > 0) changes.sentBefore.push(row.id);
   else changes.added.push(row.id);
+  return (rules.force ? verdictOn(row, calls, origin, rules).is : is) === 'due';
 }
 
 function verdictOn(row: Row, calls: Call[], origin: string, rules: RowRules): Verdict {

@@ -1,14 +1,19 @@
 import { dirname } from 'node:path';
+import { printable } from '../cells.ts';
 import { UsageError } from '../errors.ts';
-import { readManifest, type Manifest } from '../manifest/read.ts';
+import { KeyTable } from '../key-table.ts';
 import type { ManifestOptions } from '../manifest/options.ts';
+import { readManifest, type Manifest, type ReadRow } from '../manifest/read.ts';
 import type { Finding, Row } from '../model.ts';
-import { callId, type Call } from '../records/call.ts';
+import type { Call } from '../records/call.ts';
+import { knownSources } from '../records/fingerprint.ts';
 import type { RowRules } from '../records/state.ts';
+import type { Stories } from '../records/stories.ts';
 import { lookAtStorage, outputFolder } from '../storage/open.ts';
-import type { Storage } from '../storage/storage.ts';
-import { compare, isDue, type Changes } from './changes.ts';
-import { outputName, spooledCalls } from './keep.ts';
+import { compare, noChanges, type Changes } from './changes.ts';
+import type { Draft } from './draft.ts';
+import { createForeignCheck, findForeignReport } from './foreign.ts';
+import { createLongList, type LongList } from './long-list.ts';
 import type { Output } from './output.ts';
 
 export interface CheckOptions {
@@ -30,7 +35,7 @@ export interface CheckOptions {
 export interface Check {
   manifest: Manifest;
   /** Everything that is wrong. */
-  findings: Finding[];
+  findings: LongList<Finding>;
   /** Rows that `run` would work on; none where the manifest as a whole is wrong. */
   due: number;
   selected: number;
@@ -43,6 +48,8 @@ export interface Check {
   uploadBytes: number;
   /** With an output only, and where the manifest as a whole is right. */
   changes: Changes | undefined;
+  /** Lets go of the lists. */
+  close(): void;
 }
 
 /** What a run may pay, its cap considered. */
@@ -53,42 +60,94 @@ interface Credits {
   needed: number;
 }
 
+/** What a manifest is checked against. */
+export interface Against {
+  /** The output as the user named it; undefined: none was named. */
+  target: string | undefined;
+  /** Undefined: it doesn't exist yet. */
+  output: Output | undefined;
+}
+
 /**
  * Reads and checks everything, against the output too where there is one.
- * @param output undefined: none was named, or it doesn't exist yet
+ * @param draft takes all rows, where they are to be planned
  * @throws UsageError when the manifest can't be read at all, or the output would mix with the pictures it is made from
  */
 export async function checkManifest(
   file: string,
   options: CheckOptions,
-  target: string | undefined,
-  output: Output | undefined,
+  { target, output }: Against,
+  draft?: Draft,
 ): Promise<Check> {
-  const manifest = await readManifest(file, options.manifest);
-  const rows = manifest.rows.filter(({ selected }) => selected);
-  const findings = [...manifest.findings];
-  if (target !== undefined) refuseInputFolder(rows, outputFolder(target));
-  const stories = output ? await output.calls.storiesById() : new Map<string, Call[]>();
   const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
-  if (storage) findings.push(...(await findForeign(manifest, rows, storage, stories)));
-  if (storage && !output) findings.push(...(await findForeignReport(target ?? '', storage)));
+  const stories = await output?.calls.stories();
+  const foreign = storage && (await createForeignCheck(storage, stories));
+  const mixes = target === undefined ? undefined : createMixCheck(outputFolder(target));
   const { maxAttempts, onUnknown, force, origin } = options;
   const rules: RowRules = { run: '', maxAttempts, onUnknown, force };
-  const sound = manifest.unskippable ? [] : rows.filter(({ invalid }) => invalid === undefined);
-  const due = sound.filter((row) => isDue(row, stories, origin, rules));
+  const findings = createLongList<Finding>();
+  const changes = noChanges();
+  const sums = { selected: 0, invalid: 0, due: 0, uploadBytes: 0 };
+  /** Of the rows that are read together. */
+  const looked = new Map<string, Call[]>();
+  const callsOf = async (id: string): Promise<Call[]> => {
+    const calls = looked.get(id) ?? (await stories?.of(id)) ?? [];
+    looked.set(id, calls);
+    return calls;
+  };
+
+  const look = async ({ row, place }: ReadRow): Promise<void> => {
+    if (!row.selected) return;
+    sums.selected += 1;
+    mixes?.(row);
+    if (row.invalid !== undefined) {
+      sums.invalid += 1;
+      return;
+    }
+    const calls = await callsOf(row.id);
+    for (const finding of (await foreign?.(row, place, calls)) ?? []) findings.push(finding);
+    if (!compare(row, calls, changes, origin, rules)) return;
+    sums.due += 1;
+    sums.uploadBytes += uploadOf(row);
+  };
+  const manifest = await readManifest(file, options.manifest, {
+    async rows(rows) {
+      for (const read of rows) {
+        await look(read);
+        draft?.add(read.row);
+      }
+      looked.clear();
+    },
+    finding: (finding) => findings.push(finding),
+    ...(draft && { embedded: (sha256, bytes) => draft.embed(sha256, bytes) }),
+    ...(stories && {
+      isKnown: async (id, picture) => knownSources([picture], await callsOf(id)) !== undefined,
+    }),
+  });
+  if (storage && !output)
+    for (const one of await findForeignReport(target ?? '', storage)) findings.push(one);
   // A failed.csv holds only some of the rows, so that none is gone.
-  const known = manifest.retry ? undefined : new Set(manifest.rows.map(({ id }) => id));
+  if (stories && !manifest.retry) await listGone(stories, manifest, changes);
+  const due = manifest.unskippable ? 0 : sums.due;
   return {
     manifest,
     findings,
-    due: due.length,
-    selected: rows.length,
-    invalid: rows.filter(({ invalid }) => invalid !== undefined).length,
-    credits: creditsOf(due.length, options),
-    atLimitMs: Math.max(0, Math.ceil(due.length / options.callsPerWindow) - 1) * options.windowMs,
-    uploadBytes: due.reduce((sum, row) => sum + uploadOf(row), 0),
-    changes: output && !manifest.unskippable ? compare(sound, known, stories, origin, rules) : undefined,
+    due,
+    selected: sums.selected,
+    invalid: sums.invalid,
+    credits: creditsOf(due, options),
+    atLimitMs: Math.max(0, Math.ceil(due / options.callsPerWindow) - 1) * options.windowMs,
+    uploadBytes: manifest.unskippable ? 0 : sums.uploadBytes,
+    changes: output && !manifest.unskippable ? changes : undefined,
+    close() {
+      for (const list of [findings, ...Object.values(changes)]) list.close();
+    },
   };
+}
+
+/** Pictures of rows that the manifest doesn't have; those it has and didn't choose are not gone. */
+async function listGone(stories: Stories, manifest: Manifest, { gone }: Changes): Promise<void> {
+  for await (const { id } of stories.unasked()) if (!manifest.hasId(id)) gone.push(id);
 }
 
 /** Extra calls that a run over so many rows may pay for. */
@@ -109,91 +168,25 @@ function uploadOf(row: Row): number {
   return bytes.reduce((sum, size) => sum + size, 0) + Buffer.byteLength(row.prompt) + 100;
 }
 
-/** New pictures beside the ones they are made from would be the next run's input, and one day replace them. */
-function refuseInputFolder(rows: Row[], folder: string): void {
-  const named = rows.filter(({ output }) => output !== '');
-  const targets = new Set(named.map((row) => dirname(`${folder}/${row.output}`)));
-  for (const row of rows) {
-    for (const picture of row.pictures) {
-      if (picture.kind === 'file' && targets.has(dirname(picture.path))) {
-        throw new UsageError(
-          `--output ${folder}: row "${row.id}" reads its picture from the very folder that pictures would be written to ` +
-            `(${dirname(picture.path)}); name another output folder`,
-        );
-      }
-    }
-  }
-}
-
-const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 'tif', 'tiff', 'bmp', 'jxl'];
-
-/** As file systems that ignore case and Unicode form compare names. */
-const folded = (name: string): string => name.normalize('NFC').toLowerCase();
-
 /**
- * Files at an output's name that our records don't know, and names that lead out of the output: findings. Those that
- * they know are noted in the row, since they make room for its picture.
+ * New pictures beside the ones they are made from would be the next run's input, and one day replace them.
+ * @returns a function that takes row after row @throws UsageError as soon as a folder is of both kinds
  */
-async function findForeign(
-  manifest: Manifest,
-  rows: Row[],
-  storage: Storage,
-  stories: Map<string, Call[]>,
-): Promise<Finding[]> {
-  const calls = [...stories.values()].flat();
-  const spooled = await spooledCalls(storage);
-  const picturesOf = (some: Call[]) => some.flatMap((call) => call.closed?.picture ?? []);
-  const ours = {
-    // What is still in the spool may never have come to its name.
-    names: new Set(
-      picturesOf(calls.filter((call) => !spooled.has(callId(call)))).map(({ output }) => output),
-    ),
-    contents: new Set(picturesOf(calls).map(({ sha256 }) => sha256)),
+function createMixCheck(folder: string): (row: Row) => void {
+  const read = new KeyTable();
+  const written = new KeyTable();
+  return ({ id, output, pictures }) => {
+    const target = output === '' ? undefined : dirname(`${folder}/${output}`);
+    const sources = pictures.flatMap((picture) => (picture.kind === 'file' ? dirname(picture.path) : []));
+    if (target !== undefined) written.set(target, 1);
+    for (const source of sources) read.set(source, 1);
+    const mixed = [...(target === undefined ? [] : [target]), ...sources].find(
+      (one) => read.has(one) && written.has(one),
+    );
+    if (mixed === undefined) return;
+    throw new UsageError(
+      `--output ${folder}: row "${printable(id, 80)}": pictures are read from the very folder that pictures would be ` +
+        `written to (${mixed}); name another output folder`,
+    );
   };
-  const folders = new Map<string, Promise<Map<string, string>>>();
-  const standing = (folder: string): Promise<Map<string, string>> => {
-    const listed = folders.get(folder) ?? listFolder(storage, folder);
-    folders.set(folder, listed);
-    return listed;
-  };
-  const findings: Finding[] = [];
-  for (const row of rows) {
-    if (row.invalid !== undefined || row.output === '') continue;
-    const finding = { ...manifest.placeOf(row), column: 'output', value: row.output };
-    if (await storage.leadsOut(row.output)) {
-      const problem = 'this name leads out of the output folder through a link';
-      findings.push({ ...finding, problem, remedy: 'remove the link, or name another output' });
-      continue;
-    }
-    const folder = dirname(row.output);
-    const there = await standing(folder === '.' ? '' : folder);
-    for (const name of namesOf(row).flatMap((name) => there.get(folded(name)) ?? [])) {
-      if (ours.names.has(name) || ours.contents.has((await storage.hash(name)) ?? '')) {
-        row.replaces = [...(row.replaces ?? []), name];
-        continue;
-      }
-      const problem = `a file that reshoot did not write stands there: ${name}`;
-      findings.push({ ...finding, problem, remedy: 'move it away, or name another output folder' });
-    }
-  }
-  return findings;
-}
-
-/** A first run into a folder must not replace files that happen to be called as its report's. */
-async function findForeignReport(target: string, storage: Storage): Promise<Finding[]> {
-  const [first] = await storage.list('report');
-  if (first === undefined) return [];
-  const problem = `reshoot writes its report to report/, and something else stands there already: report/${first}`;
-  return [{ file: target, problem, remedy: 'move it away, or name another output folder' }];
-}
-
-/** A folder's files by their folded names. */
-async function listFolder(storage: Storage, folder: string): Promise<Map<string, string>> {
-  const names = (await storage.list(folder)).map((name) => (folder === '' ? name : `${folder}/${name}`));
-  return new Map(names.map((name) => [folded(name), name]));
-}
-
-/** The names a row's picture may get. */
-function namesOf(row: Row): string[] {
-  return row.output.includes('{ext}') ? pictureExtensions.map((ext) => outputName(row, ext)) : [row.output];
 }

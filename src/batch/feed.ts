@@ -5,14 +5,16 @@ import type { Desk, DeskRun } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
 import type { RowEnd } from '../queue/progress.ts';
 import type { JobQueue } from '../queue/queue.ts';
-import { callId, type Call } from '../records/call.ts';
+import { callId } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
-import type { Place } from '../records/runs.ts';
+import type { Place, PlannedRow } from '../records/runs.ts';
 import { judge, type RowRules } from '../records/state.ts';
+import type { Stories } from '../records/stories.ts';
 import type { Ledger } from '../throttle/ledger.ts';
 import { rulesOf } from './edit.ts';
 import { outputName, spooledCalls } from './keep.ts';
 import type { Output } from './output.ts';
+import { lookAtNames, type Standing } from './standing.ts';
 
 export interface FeederOptions {
   desk: Desk;
@@ -38,14 +40,19 @@ export interface Feeder {
 interface Feeding {
   run: DeskRun;
   output: Output;
-  plan: { row: Row; place: Place }[];
   /** Rows before it are settled or have a job. */
-  cursor: number;
+  rest: PlanCursor;
   rules: RowRules;
-  stories: Map<string, Call[]>;
+  stories: Stories;
+  standing: Standing;
   /** Answers that a killed process left in the spool, by call. */
   spooled: Set<string>;
 }
+
+const keepLeaseMs = 3000;
+
+/** So long the feeder may settle rows at a time. */
+const momentMs = 2000;
 
 /** A run that can't be fed is tried again this much later. */
 const stuckMs = 30_000;
@@ -97,21 +104,26 @@ export function createFeeder(options: FeederOptions): Feeder {
   const begin = async (run: DeskRun): Promise<Feeding | undefined> => {
     const output = await options.findOutput(run);
     if (!output) return undefined;
-    const plan = [];
-    for await (const line of output.runs.plan(run.run)) plan.push(line);
     const rules = rulesOf(await output.runs.read(run.run));
-    const spooled = await spooledCalls(output.storage);
-    const feeding = {
-      run,
-      output,
-      plan,
-      cursor: 0,
-      rules,
-      stories: await output.calls.storiesById(),
-      spooled,
-    };
+    const feeding = { run, output, rules, ...(await start(run, output)) };
     feedings.set(run.run, feeding);
     return feeding;
+  };
+
+  /** What is known at the start of a round: where the plan begins, what the records say, what stands in the output. */
+  const start = async (
+    { run }: DeskRun,
+    { runs, calls, storage }: Output,
+  ): Promise<Pick<Feeding, 'rest' | 'stories' | 'standing' | 'spooled'>> => {
+    // A million records take longer to look through than a lease lasts.
+    const keeping = setInterval(() => void desk.lease(feedLease(run)).catch(() => undefined), keepLeaseMs);
+    try {
+      const spooled = await spooledCalls(storage);
+      const stories = await calls.stories();
+      return { rest: cursorOf(runs.plan(run)), stories, standing: lookAtNames(storage), spooled };
+    } finally {
+      clearInterval(keeping);
+    }
   };
 
   const advance = async (feeding: Feeding, waiting: number): Promise<void> => {
@@ -129,22 +141,27 @@ export function createFeeder(options: FeederOptions): Feeder {
     }
   };
 
-  /** Adds rows until enough wait, settles those that need no job, and ends the run when all are settled. */
+  /**
+   * Adds rows until enough wait, settles those that need no job, and ends the run when all are settled. Where rows are
+   * settled by the thousand, it leaves off after a moment, so that leases are kept.
+   */
   const supply = async (feeding: Feeding, waiting: number): Promise<void> => {
-    const { run, plan } = feeding;
+    const { run, rest } = feeding;
     const isSettled = await desk.settled(run.run);
     const jobs: Job[] = [];
     const ends: { row: number; end: RowEnd }[] = [];
-    for (; feeding.cursor < plan.length && waiting + jobs.length < options.ahead; feeding.cursor++) {
-      const line = plan[feeding.cursor];
-      if (!line || isSettled(line.row.row)) continue;
-      const end = await endWithoutJob(feeding, line.row);
-      if (end) ends.push({ row: line.row.row, end });
-      else jobs.push(jobOf(run, line.place));
+    const until = performance.now() + momentMs;
+    while (waiting + jobs.length < options.ahead && performance.now() < until) {
+      const next = await rest.next();
+      if (!next) break;
+      if (isSettled(next.place.row)) continue;
+      const end = await endWithoutJob(feeding, next.read());
+      if (end) ends.push({ row: next.place.row, end });
+      else jobs.push(jobOf(run, next.place));
     }
     if (ends.length > 0) await desk.settleAll(run.run, ends);
     if (jobs.length > 0) await queue.add(jobs);
-    if (feeding.cursor === plan.length && jobs.length === 0) await closeIfSettled(feeding);
+    if (rest.isOver() && jobs.length === 0) await closeIfSettled(feeding);
   };
 
   /** Every row has had its job: the run ends, or goes round once more for rows whose jobs were lost. */
@@ -154,23 +171,14 @@ export function createFeeder(options: FeederOptions): Feeder {
     const { settled } = await desk.progress(run.run);
     if (settled >= run.rows) return queue.add([{ ...common(run), kind: 'finish' }]);
     log.info({ run: run.run, settled, rows: run.rows }, 'going round once more for rows without a job');
-    feeding.stories = await output.calls.storiesById();
-    feeding.spooled = await spooledCalls(output.storage);
-    feeding.cursor = 0;
+    Object.assign(feeding, await start(run, output));
   };
 
   /** A stopped run: takes back what waits, and when nothing is in flight any more settles the rest. */
-  const wind = async (feeding: Feeding): Promise<void> => {
-    const { run, plan } = feeding;
+  const wind = async ({ run }: Feeding): Promise<void> => {
     await queue.withdraw(run.run, false);
     if ((await queue.active(run.run)).size > 0) return;
-    const isSettled = await desk.settled(run.run);
-    const rest = plan.filter(({ row }) => !isSettled(row.row));
-    if (rest.length > 0)
-      await desk.settleAll(
-        run.run,
-        rest.map(({ row }) => ({ row: row.row, end: 'other' })),
-      );
+    await desk.settleRest(run.run, run.rows);
     await queue.add([{ ...common(run), kind: 'finish' }]);
   };
 
@@ -184,14 +192,38 @@ export function createFeeder(options: FeederOptions): Feeder {
   };
 }
 
+/** Goes through a plan, a row at a time. */
+interface PlanCursor {
+  /** Undefined: that was all. */
+  next(): Promise<PlannedRow | undefined>;
+  isOver(): boolean;
+}
+
+function cursorOf(plan: AsyncGenerator<PlannedRow[]>): PlanCursor {
+  let rows: PlannedRow[] = [];
+  let at = 0;
+  let over = false;
+  return {
+    async next() {
+      while (at === rows.length && !over) {
+        const more = await plan.next();
+        over = more.done === true;
+        [rows, at] = [more.done ? [] : more.value, 0];
+      }
+      return rows[at++];
+    },
+    isOver: () => over,
+  };
+}
+
 /** How a row ends that needs no job: left out, invalid, or settled by what the records know without reading a file. */
 async function endWithoutJob(
-  { output, run, rules, stories, spooled }: Feeding,
+  { output, run, rules, stories, standing, spooled }: Feeding,
   row: Row,
 ): Promise<RowEnd | undefined> {
   if (!row.selected || row.invalid !== undefined) return 'left out';
-  const calls = stories.get(row.id);
-  const known = calls && knownSources(row.pictures, calls);
+  const calls = await stories.of(row.id);
+  const known = knownSources(row.pictures, calls);
   if (!known || calls.some((call) => !call.closed)) return undefined;
   const verdict = judge(row.route, calls, fingerprint(run.origin, row, known), rules);
   if (verdict.is === 'due') return undefined;
@@ -208,7 +240,7 @@ async function endWithoutJob(
     !name ||
     spooled.has(callId(verdict.call)) ||
     name !== picture.output ||
-    !(await output.storage.stat(name))
+    (await standing.find(name)) !== name
   )
     return undefined;
   return own ? 'succeeded' : 'skipped';

@@ -5,7 +5,8 @@ import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
 import { createTally, type RunFacts, type Summary } from '../report/summary.ts';
 import { callId } from '../records/call.ts';
-import type { Stop } from '../records/runs.ts';
+import type { PlannedRow, Stop } from '../records/runs.ts';
+import type { Stories } from '../records/stories.ts';
 import { rulesOf } from './edit.ts';
 import { spooledCalls } from './keep.ts';
 import { outcomeOf, toReportCall } from './outcome.ts';
@@ -22,8 +23,12 @@ const thumbsAfterStopMs = 10_000;
 export async function finishRun(output: Output, run: string, stop: Stop | undefined): Promise<void> {
   if (await output.runs.end(run)) return;
   const summary = await reportOn(output, run, stop, new Date().toISOString());
-  await output.calls.reindex();
+  await output.calls.reindex(idsOf(output, run));
   await output.runs.writeEnd(run, { stop, summary: { ...summary } });
+}
+
+async function* idsOf(output: Output, run: string): AsyncIterable<string> {
+  for await (const rows of output.runs.plan(run)) for (const { read } of rows) yield read().id;
 }
 
 /** What a run had spent that was cut off, and whose place another plan takes. */
@@ -37,7 +42,8 @@ export interface Replaced {
 export async function closeReplaced(output: Output, id: string): Promise<Replaced> {
   const stop = { code: exitCodes.fault, reason: 'cut off, and another plan took its place' };
   const tally = createTally(await factsOf(output, id, stop, new Date().toISOString()));
-  for await (const { row } of (await judgedRows(output, id, stop))()) tally.add(row);
+  for await (const { row } of (await judgedRows(output, id, stop, await output.calls.stories()))())
+    tally.add(row);
   const summary = tally.summary();
   await output.runs.writeEnd(id, { stop, summary: { ...summary } });
   return { run: id, ...summary.credits };
@@ -59,12 +65,17 @@ async function reportOn(
   finishedAt: string,
 ): Promise<Summary> {
   const facts = await factsOf(output, id, stop, finishedAt);
-  const judged = await judgedRows(output, id, stop);
-  const made = await makeThumbs(output.storage, picturesOf(judged()), stop ? thumbsAfterStopMs : Infinity);
+  const stories = await output.calls.stories();
+  const judged = await judgedRows(output, id, stop, stories);
   const input = {
     run: facts,
-    rows: () => withThumbs(judged(), made),
-    calls: () => bookedCalls(output),
+    rows: () => reportRows(judged()),
+    async pageRows(wanted: (row: number) => boolean) {
+      const within = stop ? thumbsAfterStopMs : Infinity;
+      const made = await makeThumbs(output.storage, picturesOf(judged(wanted)), within);
+      return withThumbs(judged(wanted), made);
+    },
+    calls: () => bookedCalls(stories),
     runs: await otherRuns(output, id),
   };
   return writeReport(input, (name, content) => output.storage.write(`report/${name}`, content));
@@ -86,23 +97,28 @@ interface JudgedRow {
   sides: Sides;
 }
 
-/** Reads the records once; the rows can then be gone through as often as there are files to write. */
+/** The rows of a run, all or those that are wanted, in the manifest's order. */
+type JudgedRows = (wanted?: (row: number) => boolean) => AsyncIterable<JudgedRow>;
+
+/** Looks at the records once; the rows can then be gone through as often as there are files to write. */
 export async function judgedRows(
   output: Output,
   id: string,
   stop: Stop | undefined,
-): Promise<() => AsyncIterable<JudgedRow>> {
+  stories: Stories,
+): Promise<JudgedRows> {
   const run = await output.runs.read(id);
   const notes = await output.runs.notes(id);
-  const stories = await output.calls.storiesById();
   const rules = rulesOf(run);
   const spooled = await spooledCalls(output.storage);
-  return async function* () {
-    for await (const { row } of output.runs.plan(id)) {
-      const note = notes.get(row.row);
+  return async function* (wanted = () => true) {
+    for await (const planned of rowsOf(output.runs.plan(id))) {
+      if (!wanted(planned.place.row)) continue;
+      const row = planned.read();
+      const note = await notes(row.row);
       const paidBy = note?.paid_by;
-      const payer = paidBy && stories.get(paidBy.id)?.find(({ n }) => n === paidBy.n);
-      const calls = stories.get(row.id) ?? [];
+      const payer = paidBy && (await stories.of(paidBy.id)).find(({ n }) => n === paidBy.n);
+      const calls = await stories.of(row.id);
       const homeless = calls.some((call) => spooled.has(callId(call)));
       const judged = outcomeOf({ row, calls, note, payer, homeless, rules, origin: run.origin, stop });
       const sides = { before: beforeOf(row, calls, note, payer), after: afterOf(output.storage, judged) };
@@ -118,6 +134,14 @@ async function* picturesOf(rows: AsyncIterable<JudgedRow>): AsyncIterable<Origin
   }
 }
 
+async function* rowsOf(plan: AsyncIterable<PlannedRow[]>): AsyncIterable<PlannedRow> {
+  for await (const rows of plan) yield* rows;
+}
+
+async function* reportRows(rows: AsyncIterable<JudgedRow>): AsyncIterable<ReportRow> {
+  for await (const { row } of rows) yield row;
+}
+
 async function* withThumbs(
   rows: AsyncIterable<JudgedRow>,
   made: ReadonlySet<string>,
@@ -125,8 +149,8 @@ async function* withThumbs(
   for await (const { row, sides } of rows) yield { ...row, thumbs: thumbsOf(sides, made) };
 }
 
-async function* bookedCalls(output: Output): AsyncIterable<BookedCall> {
-  for await (const { id, calls } of output.calls.stories()) {
+async function* bookedCalls(stories: Stories): AsyncIterable<BookedCall> {
+  for await (const { id, calls } of stories.all()) {
     for (const call of calls) yield { id, ...toReportCall(call) };
   }
 }

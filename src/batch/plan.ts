@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SurroundingsError, UsageError } from '../errors.ts';
 import type { Manifest } from '../manifest/read.ts';
-import type { Picture, Row } from '../model.ts';
+import type { Picture } from '../model.ts';
 import { livesHere, type Owner } from '../owner.ts';
 import type { Desk, DeskRun } from '../queue/desk.ts';
 import { addUp } from '../records/books.ts';
@@ -12,6 +12,7 @@ import { newRunId, type Run, type Steering } from '../records/runs.ts';
 import type { Books, Ledger } from '../throttle/ledger.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
 import type { Desks } from './desks.ts';
+import { createDraft, type Draft } from './draft.ts';
 import { feedLease } from './feed.ts';
 import { closeReplaced, type Replaced } from './finish.ts';
 import type { Output } from './output.ts';
@@ -40,6 +41,12 @@ export interface Planned extends DeskRun {
   replaced: Replaced | undefined;
 }
 
+/** A sound manifest with its rows. */
+export interface Checked {
+  manifest: Pick<Manifest, 'columns' | 'retry'>;
+  draft: Draft;
+}
+
 type PlanDesks = Pick<Desks, 'desk' | 'ledger' | 'queue'>;
 
 export const runLease = (run: string): string => `run:${run}`;
@@ -53,7 +60,7 @@ const keepLeaseMs = 3000;
  * @throws UsageError when another plan is on in this output, or the same one with other options
  */
 export async function planRun(
-  manifest: Manifest,
+  checked: Checked,
   output: Output,
   options: PlanOrder,
   desks: PlanDesks,
@@ -62,8 +69,8 @@ export async function planRun(
   await takeLease(desks.desk, lease);
   const keeping = setInterval(() => void desks.desk.lease(lease).catch(() => undefined), keepLeaseMs);
   try {
-    const { rows, columns } = await wholeManifest(manifest, output);
-    const plan = planHash(rows, options);
+    const { draft, columns } = await wholeDraft(checked, output);
+    const plan = planHash(draft, options);
     const latest = await unfinished(output);
     let replaced: Replaced | undefined;
     if (options.stop.aborted) return undefined;
@@ -73,12 +80,12 @@ export async function planRun(
       if (on && !same) throw new UsageError(anotherPlan(latest.run));
       const was = await output.runs.steering(latest.run);
       if (on) {
-        expectOptions(latest, optionsOf(options, rows));
+        expectOptions(latest, optionsOf(options, draft));
         await expectGoingOn(desks.ledger, latest.run, options);
         return { ...on, how: 'joined', was, replaced };
       }
       if (same) {
-        const run = { ...optionsOf(options, rows), ...identityOf(latest) };
+        const run = { ...optionsOf(options, draft), ...identityOf(latest) };
         if (was !== 'running') await output.runs.steer(run.run, 'running');
         return { ...(await begin(run, output, desks, options)), how: 'resumed', was, replaced };
       }
@@ -87,14 +94,14 @@ export async function planRun(
       replaced = await closeReplaced(output, latest.run).catch(() => undefined);
     }
     const run: Run = {
-      ...optionsOf(options, rows),
+      ...optionsOf(options, draft),
       run: newRunId(new Date(), randomBytes(3).toString('hex')),
       started_at: new Date().toISOString(),
       plan,
-      rows: rows.length,
+      rows: draft.rows,
       columns,
     };
-    await output.runs.writePlan(run.run, rows);
+    await output.runs.writePlan(run.run, draft.lines());
     return { ...(await begin(run, output, desks, options)), how: 'new', was: 'running', replaced };
   } finally {
     clearInterval(keeping);
@@ -198,7 +205,7 @@ export async function booksOf(
 ): Promise<Books> {
   const state = await output.runs.steering(run.run);
   // A call may be sent a little later than its record says.
-  return addUp(run, state, output.calls.stories(), Date.now() - 1.25 * windowMs, lives);
+  return addUp(run, state, await output.calls.stories(), Date.now() - 1.25 * windowMs, lives);
 }
 
 function identityOf({
@@ -213,15 +220,14 @@ function identityOf({
 
 type RunOptions = Omit<Run, 'run' | 'started_at' | 'plan' | 'rows' | 'columns'>;
 
-function optionsOf(options: PlanOptions, rows: Row[]): RunOptions {
-  const selected = rows.filter((row) => row.selected && row.invalid === undefined).length;
+function optionsOf(options: PlanOptions, { chosen }: Draft): RunOptions {
   return {
     v: 1,
-    chosen: selected,
+    chosen,
     manifest: options.file,
     origin: options.origin,
     max_attempts: options.maxAttempts,
-    retry_budget: extraCalls(selected, options.retryBudget),
+    retry_budget: extraCalls(chosen, options.retryBudget),
     timeout_ms: options.timeoutMs,
     force: options.force,
     ...(options.maxCredits !== undefined && { max_credits: options.maxCredits }),
@@ -231,52 +237,54 @@ function optionsOf(options: PlanOptions, rows: Row[]): RunOptions {
 }
 
 /** What makes two plans one: what is asked for, where it goes, and which rows are left out. */
-function planHash(rows: Row[], options: PlanOptions): string {
-  const asked = rows.map((row) => ({ ...row, replaces: [], line: 0 }));
+function planHash(draft: Draft, { origin, force }: PlanOptions): string {
   return createHash('sha256')
-    .update(JSON.stringify([options.origin, options.force, asked]))
+    .update(JSON.stringify([origin, force, draft.asked()]))
     .digest('hex');
+}
+
+interface WholeDraft {
+  draft: Draft;
+  columns: string[];
 }
 
 /**
  * The rows of the whole manifest. A `failed.csv` of ours brings back some rows of the manifest before it: the others
  * stand in the report as they are.
  */
-async function wholeManifest(
-  manifest: Manifest,
-  output: Output,
-): Promise<{ rows: Row[]; columns: string[] }> {
-  const rows = await Promise.all(manifest.rows.map((row) => withFiles(row, manifest, output)));
-  const whole = manifest.retry ? await mergedInto(rows, output) : undefined;
-  return whole ?? { rows, columns: manifest.columns };
+async function wholeDraft({ manifest, draft }: Checked, output: Output): Promise<WholeDraft> {
+  const own = draft.hasEmbedded ? await withFiles(draft, output) : draft;
+  const whole = manifest.retry ? await mergedInto(own, output) : undefined;
+  return whole ?? { draft: own, columns: manifest.columns };
 }
 
-async function mergedInto(
-  rows: Row[],
-  output: Output,
-): Promise<{ rows: Row[]; columns: string[] } | undefined> {
+async function mergedInto(again: Draft, output: Output): Promise<WholeDraft | undefined> {
   const latest = (await output.runs.list()).at(-1);
   if (latest === undefined) return undefined;
   const { columns } = await output.runs.read(latest);
-  const again = new Map(rows.map((row) => [row.id, row]));
-  const merged: Row[] = [];
-  for await (const { row } of output.runs.plan(latest)) {
-    const mended = again.get(row.id);
-    again.delete(row.id);
-    merged.push(
-      mended
-        ? { ...mended, row: row.row, columns: { ...row.columns, ...mended.columns } }
-        : { ...row, selected: false },
-    );
+  const mended = again.byId();
+  const merged = createDraft();
+  let found = 0;
+  for await (const rows of output.runs.plan(latest)) {
+    for (const { read } of rows) {
+      const row = read();
+      const better = mended(row.id);
+      if (better) found += 1;
+      merged.add(
+        better
+          ? { ...better, row: row.row, columns: { ...row.columns, ...better.columns } }
+          : { ...row, selected: false },
+      );
+    }
   }
-  return again.size === 0 ? { rows: merged, columns } : undefined;
+  return found === again.rows ? { draft: merged, columns } : undefined;
 }
 
 /** Pictures that stood in the manifest itself become files of the output, so that any worker can read them. */
-async function withFiles(row: Row, manifest: Manifest, output: Output): Promise<Row> {
-  const pictures = row.pictures.map(async (picture): Promise<Picture> => {
+async function withFiles(draft: Draft, output: Output): Promise<Draft> {
+  const fileOf = async (picture: Picture): Promise<Picture> => {
     const sha256 = picture.kind === 'file' && /^embedded:(.+)$/.exec(picture.path)?.[1];
-    const bytes = sha256 && manifest.embedded.get(sha256);
+    const bytes = sha256 && draft.embedded(sha256);
     if (!bytes) return picture;
     const path = join(dirname(output.storage.spool), 'inputs', sha256);
     if (!(await output.storage.stat(`.reshoot/inputs/${sha256}`))) {
@@ -284,6 +292,10 @@ async function withFiles(row: Row, manifest: Manifest, output: Output): Promise<
     }
     const { size, mtimeMs, ino } = await stat(path);
     return { kind: 'file', path, bytes: size, mtimeMs, ino };
-  });
-  return { ...row, pictures: await Promise.all(pictures) };
+  };
+  const whole = createDraft();
+  for (const row of draft.all()) {
+    whole.add({ ...row, pictures: await Promise.all(row.pictures.map(fileOf)) });
+  }
+  return whole;
 }

@@ -15,7 +15,7 @@ export interface StandingRow {
 export async function* standingRows(output: Output, run: string, desk: Desk): AsyncIterable<StandingRow> {
   const end = await output.runs.end(run);
   const isSettled = end ? () => true : await desk.settled(run);
-  const rows = await judgedRows(output, run, end?.stop);
+  const rows = await judgedRows(output, run, end?.stop, await output.calls.stories());
   for await (const { row: report } of rows()) {
     yield { row: report.row, is: isSettled(report.row.row) ? report.status : unsettled(report), report };
   }

@@ -4,54 +4,79 @@ import { printable } from '../cells.ts';
 import { plural } from '../report/text.ts';
 import type { Finding } from '../model.ts';
 
-/** What `check --json` prints. */
-export function checkDocument(file: string, found: Check): object {
-  return {
-    manifest: file,
-    rows: found.manifest.rows.length,
-    selected: found.selected,
-    invalid: found.invalid,
-    to_do: found.due,
-    findings: found.findings,
-    notes: found.manifest.notes,
-    credits: {
-      at_least: found.credits.least,
-      at_most: found.credits.most,
-      needed_at_least: found.credits.needed,
+/** What `check --json` prints, in pieces: its lists may hold a million items. */
+export function* checkDocument(file: string, found: Check): Generator<string> {
+  const { manifest, changes } = found;
+  yield* jsonObject(
+    {
+      manifest: file,
+      rows: manifest.rows,
+      selected: found.selected,
+      invalid: found.invalid,
+      to_do: found.due,
+      findings: found.findings,
+      notes: manifest.notes,
+      credits: {
+        at_least: found.credits.least,
+        at_most: found.credits.most,
+        needed_at_least: found.credits.needed,
+      },
+      seconds_at_the_limit: Math.round(found.atLimitMs / 1000),
+      bytes_to_send: found.uploadBytes,
+      seconds_to_send_at_10_mbit: Math.round(sendSeconds(found)),
+      ...(changes && { changes: changesDocument(changes) }),
     },
-    seconds_at_the_limit: Math.round(found.atLimitMs / 1000),
-    bytes_to_send: found.uploadBytes,
-    seconds_to_send_at_10_mbit: Math.round(sendSeconds(found)),
-    ...(found.changes && { changes: changesDocument(found.changes) }),
-  };
+    '',
+  );
+  yield '\n';
 }
 
-function changesDocument({ sentBefore, ...lists }: Changes): object {
+function changesDocument({ sentBefore, ...lists }: Changes): Record<string, unknown> {
   return { ...lists, sent_before: sentBefore };
 }
 
-/** What `check` prints for people. */
-export function checkText(file: string, found: Check, skipInvalid: boolean): string {
-  const { findings, due, changes } = found;
-  const lines = [
-    ...findings.map(line),
-    ...found.manifest.notes.map((note) => `note: ${line(note)}`),
-    `${printable(file)}: ${countsText(found, skipInvalid)}`,
-  ];
-  if (due > 0) {
-    lines.push(
-      creditsText(found.credits),
-      timeText(found.atLimitMs),
-      `To send: ${size(found.uploadBytes)}; at 10 Mbit/s that takes ${duration(sendSeconds(found))}`,
-    );
+/** As `JSON.stringify(value, null, 2)`, but for the items of lists, each of which stands on one line. */
+function* jsonObject(fields: Record<string, unknown>, indent: string): Generator<string> {
+  let before = '{\n';
+  for (const [name, value] of Object.entries(fields)) {
+    yield `${before}${indent}  ${JSON.stringify(name)}: `;
+    if (isList(value)) yield* jsonList(value, `${indent}  `);
+    else if (name === 'changes') yield* jsonObject(value as Record<string, unknown>, `${indent}  `);
+    else yield JSON.stringify(value, null, 2).replaceAll('\n', `\n${indent}  `);
+    before = ',\n';
   }
-  if (changes) lines.push(...changesLines(changes));
-  return `${lines.join('\n')}\n`;
+  yield `\n${indent}}`;
+}
+
+const isList = (value: unknown): value is Iterable<unknown> =>
+  typeof value === 'object' && value !== null && Symbol.iterator in value;
+
+function* jsonList(items: Iterable<unknown>, indent: string): Generator<string> {
+  let before = '[\n';
+  for (const item of items) {
+    yield `${before}${indent}  ${JSON.stringify(item)}`;
+    before = ',\n';
+  }
+  yield before === '[\n' ? '[]' : `\n${indent}]`;
+}
+
+/** What `check` prints for people, in pieces. */
+export function* checkText(file: string, found: Check, skipInvalid: boolean): Generator<string> {
+  const { findings, due, changes, manifest } = found;
+  for (const finding of findings) yield `${line(finding)}\n`;
+  for (const note of manifest.notes) yield `note: ${line(note)}\n`;
+  yield `${printable(file)}: ${countsText(found, skipInvalid)}\n`;
+  if (due > 0) {
+    yield `${creditsText(found.credits)}\n`;
+    yield `${timeText(found.atLimitMs)}\n`;
+    yield `To send: ${size(found.uploadBytes)}; at 10 Mbit/s that takes ${duration(sendSeconds(found))}\n`;
+  }
+  if (changes) for (const text of changesLines(changes)) yield `${text}\n`;
 }
 
 function countsText(found: Check, skipInvalid: boolean): string {
   const { selected, invalid, due, findings, manifest } = found;
-  const all = manifest.rows.length;
+  const all = manifest.rows;
   return [
     plural(all, 'row'),
     ...(selected < all ? [`${selected} chosen`] : []),
@@ -72,21 +97,25 @@ function timeText(atLimitMs: number): string {
 }
 
 function changesLines({ added, changed, unchanged, held, failed, sentBefore, gone }: Changes): string[] {
-  const what = [...new Set(changed.flatMap((row) => row.what))].join(', ');
+  const kinds = new Set<string>();
+  const shown: string[] = [];
+  for (const { id, what } of changed) {
+    for (const kind of what) kinds.add(kind);
+    if (shown.length < mostShown) shown.push(`  changed: ${printable(id)} (${what.join(', ')})`);
+  }
   const rows = counted([
     [unchanged.length, 'done'],
     [held.length, 'held'],
     [failed.length, 'failed for good'],
     [sentBefore.length, 'sent before'],
     [added.length, 'new'],
-    [changed.length, `changed (${what})`],
+    [changed.length, `changed (${[...kinds].join(', ')})`],
   ]);
   const parts = [rows, counted([[gone.length, 'not in this manifest (kept)']])].filter((part) => part !== '');
   if (parts.length === 0) return [];
-  const shown = changed.slice(0, mostShown);
   return [
     `Against the output: ${parts.join('; ')}`,
-    ...shown.map(({ id, what }) => `  changed: ${printable(id)} (${what.join(', ')})`),
+    ...shown,
     ...(changed.length > mostShown ? [`  and ${changed.length - mostShown} more; --json lists all`] : []),
   ];
 }
@@ -120,4 +149,16 @@ function duration(seconds: number): string {
 
 function size(bytes: number): string {
   return bytes < 10_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${Math.ceil(bytes / 1_000_000)} MB`;
+}
+
+/** Pieces joined to blocks, or a million lines would be as many writes. */
+export function* inBlocks(pieces: Iterable<string>): Generator<string> {
+  let block = '';
+  for (const piece of pieces) {
+    block += piece;
+    if (block.length < 65_536) continue;
+    yield block;
+    block = '';
+  }
+  if (block) yield block;
 }

@@ -2,7 +2,7 @@ import { checkManifest, type Check } from '../batch/check.ts';
 import { findOutput } from '../batch/output.ts';
 import type { Config } from '../config.ts';
 import { exitCodes, type ExitCode } from '../errors.ts';
-import { checkDocument, checkText } from './check-text.ts';
+import { checkDocument, checkText, inBlocks } from './check-text.ts';
 import type { Io } from './io.ts';
 import { readPlanOptions, type PlanFlags } from './plan-options.ts';
 
@@ -10,15 +10,15 @@ import { readPlanOptions, type PlanFlags } from './plan-options.ts';
 export async function check(file: string, flags: PlanFlags, config: Config, io: Io): Promise<ExitCode> {
   const options = readPlanOptions(file, flags, config);
   const output = flags.output === undefined ? undefined : await findOutput(flags.output);
-  const found = await checkManifest(file, options, flags.output, output);
+  const found = await checkManifest(file, options, { target: flags.output, output });
   const { skipInvalid } = options.manifest;
-  const document = (): string => `${JSON.stringify(checkDocument(file, found), null, 2)}\n`;
-  io.out(flags.json ? document() : checkText(file, found, skipInvalid));
+  const said = flags.json ? checkDocument(file, found) : checkText(file, found, skipInvalid);
+  for (const text of inBlocks(said)) io.out(text);
   return refuses(found, skipInvalid) ? exitCodes.usage : exitCodes.ok;
 }
 
 /** Would `run` refuse? With `--skip-invalid` only what is wrong with the manifest as a whole, or with the output, does. */
 export function refuses(found: Check, skipInvalid: boolean): boolean {
   if (!skipInvalid) return found.findings.length > 0;
-  return found.manifest.unskippable || found.findings.length > found.manifest.findings.length;
+  return found.manifest.unskippable || found.findings.length > found.manifest.findings;
 }

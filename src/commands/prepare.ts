@@ -1,10 +1,11 @@
 import { checkManifest, type Check } from '../batch/check.ts';
 import { findOutput } from '../batch/output.ts';
-import type { PlanOptions } from '../batch/plan.ts';
+import { createDraft } from '../batch/draft.ts';
+import type { Checked, PlanOptions } from '../batch/plan.ts';
 import type { Config } from '../config.ts';
 import { UsageError } from '../errors.ts';
 import { refuses } from './check.ts';
-import { checkDocument, checkText } from './check-text.ts';
+import { checkDocument, checkText, inBlocks } from './check-text.ts';
 import type { Io } from './io.ts';
 import { readPlanOptions, type PlanFlags } from './plan-options.ts';
 
@@ -15,6 +16,7 @@ const askAbove = 100;
 export interface Prepared {
   options: PlanOptions;
   found: Check;
+  checked: Checked;
   /** The output as the user named it. */
   target: string;
 }
@@ -30,18 +32,23 @@ export async function prepare(
   const { output: target } = flags;
   if (target === undefined) throw new UsageError(`${command} needs an output: -o FOLDER`);
   const options = readPlanOptions(file, flags, config);
-  const found = await checkManifest(file, options, target, await findOutput(target));
+  const draft = createDraft();
+  const found = await checkManifest(file, options, { target, output: await findOutput(target) }, draft);
   const { skipInvalid } = options.manifest;
+  const say = (pieces: Iterable<string>, to: (text: string) => void): void => {
+    for (const text of inBlocks(pieces)) to(text);
+  };
   if (refuses(found, skipInvalid)) {
-    io.err(checkText(file, found, skipInvalid));
+    say(checkText(file, found, skipInvalid), io.err);
     // Rows can be left out; what is wrong with the whole table or the output can't.
     const otherwise = refuses(found, true) ? '' : ', or leave such rows out with --skip-invalid';
     io.err(`Nothing was sent. Mend what is said above${otherwise}.\n`);
-    if (flags.json) io.out(`${JSON.stringify(checkDocument(file, found), null, 2)}\n`);
+    if (flags.json) say(checkDocument(file, found), io.out);
     return undefined;
   }
-  if (!flags.quiet) io.err(checkText(file, found, skipInvalid));
-  if (await agreed(found, flags, io)) return { options, found, target };
+  if (!flags.quiet) say(checkText(file, found, skipInvalid), io.err);
+  if (await agreed(found, flags, io))
+    return { options, found, checked: { manifest: found.manifest, draft }, target };
   io.err('Nothing was sent.\n');
   return undefined;
 }

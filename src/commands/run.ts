@@ -28,7 +28,7 @@ export async function run(
   if (flags.dryRun) return check(file, flags, config, io);
   const prepared = await prepare('run', file, flags, config, io);
   if (!prepared) return exitCodes.usage;
-  const { options, found, target } = prepared;
+  const { options, checked, target } = prepared;
   announceStop(io);
   const level = config.logLevel ?? (flags.verbose ? 'info' : 'error');
   const keys = config.accounts.map(({ key }) => key);
@@ -41,7 +41,7 @@ export async function run(
   try {
     const output = await openOutput(target);
     const order = { ...options, submitted: false, stop: io.stop };
-    const planned = await planRun(found.manifest, output, order, workshop);
+    const planned = await planRun(checked, output, order, workshop);
     if (!planned) return signalCode(io.stop);
     if (!flags.quiet) io.err(beginning(planned, await othersOn(workshop, planned)));
     await workshop.accounts.probe();

@@ -1,7 +1,6 @@
 import type { StandingRow } from '../batch/rows.ts';
 import type { RunView } from '../batch/view.ts';
 import type { PastRun } from '../queue/desk.ts';
-import type { ReportRow } from '../report/rows.ts';
 import { resultsJsonl } from '../report/results.ts';
 import type { Summary } from '../report/summary.ts';
 import { outputFolder } from '../storage/open.ts';
@@ -56,12 +55,6 @@ function pastFacts({ rows, chosen, summary }: PastRun): object {
 }
 
 /** A row as a line of results.jsonl has it, with the state in which it is now. */
-export async function rowDocument({ is, report }: StandingRow): Promise<object> {
-  let line = '';
-  for await (const text of resultsJsonl(only(report))) line += text;
-  return { ...(JSON.parse(line) as object), status: is };
-}
-
-async function* only(row: ReportRow): AsyncIterable<ReportRow> {
-  yield row;
+export function rowDocument({ is, report }: StandingRow): object {
+  return { ...(JSON.parse(resultsJsonl().line(report)) as object), status: is };
 }

@@ -64,7 +64,7 @@ export function status(
     }
     for await (const standing of rows) {
       if (standing.row.id !== row) continue;
-      if (flags.json) json(await rowDocument(standing));
+      if (flags.json) json(rowDocument(standing));
       else io.out(rowStory(standing, known));
       return ok;
     }
@@ -101,7 +101,7 @@ async function* withStatus(rows: AsyncIterable<StandingRow>, is: string): AsyncI
 async function writeArray(rows: AsyncIterable<StandingRow>, io: Io): Promise<void> {
   let before = '[\n';
   for await (const standing of rows) {
-    io.out(`${before}${JSON.stringify(await rowDocument(standing))}`);
+    io.out(`${before}${JSON.stringify(rowDocument(standing))}`);
     before = ',\n';
   }
   io.out(before === '[\n' ? '[]\n' : '\n]\n');

@@ -16,11 +16,11 @@ export async function submit(file: string, flags: PlanFlags, config: Config, io:
   if (flags.dryRun) return check(file, flags, config, io);
   const prepared = await prepare('submit', file, flags, config, io);
   if (!prepared) return exitCodes.usage;
-  const { options, found, target } = prepared;
+  const { options, found, checked, target } = prepared;
   return withDesks(config, async (desks) => {
     const output = await openOutput(target);
     const order = { ...options, submitted: true, stop: io.stop };
-    const planned = await planRun(found.manifest, output, order, desks);
+    const planned = await planRun(checked, output, order, desks);
     if (!planned) {
       io.err('Nothing was submitted.\n');
       return signalCode(io.stop);

@@ -2,6 +2,8 @@ import type { Flaw } from './problem.ts';
 
 export const mostColumns = 1000;
 export const mostCell = 1024 * 1024;
+/** Bytes of a row as it is written: what the API takes, and then some. */
+export const mostRecord = 50_000_000;
 const mostDataUri = 12 * 1024 * 1024;
 
 /** Longer than anything that is meant as text or as an embedded picture. */

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { readdir } from 'node:fs/promises';
+import { lstat, opendir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { printable } from '../cells.ts';
 import { systemCode, UsageError } from '../errors.ts';
+import { KeyTable } from '../key-table.ts';
 import { folded, makeName, pictureExtension } from './names.ts';
 import { problemAt, type Flaw, type Problem } from './problem.ts';
 import type { Table, TableRecord } from './table.ts';
@@ -11,30 +12,39 @@ import type { Table, TableRecord } from './table.ts';
 /** What systems and programs leave in folders of pictures. */
 const litter = /^(\..*|thumbs\.db|desktop\.ini|__macosx|@eadir)$/i;
 const longestId = 200;
+/** Entries that are handled together. */
+const together = 1000;
 
 /** What a folder holds, as paths below it. */
 interface Found {
   pictures: string[];
   /** Files that are no pictures by their name. */
-  others: string[];
-  links: string[];
+  others: LeftOut;
+  links: LeftOut;
   /** Folders that reshoot wrote into: their pictures are results. */
-  outputs: string[];
+  outputs: LeftOut;
+}
+
+/** How many were left out, and the first of them by name. */
+interface LeftOut {
+  count: number;
+  first: string;
 }
 
 /**
  * All pictures of a folder and the folders in it as a table: a record a picture, by name, numbers in names by their value.
  * @throws UsageError where it can't be read, is an output of reshoot's, or has no pictures
  */
-export async function readFolder(folder: string): Promise<Table> {
-  const found: Found = { pictures: [], others: [], links: [], outputs: [] };
-  await walk(folder, '', found);
-  if (found.outputs.includes('')) {
+export async function openFolder(folder: string): Promise<Table> {
+  const none: LeftOut = { count: 0, first: '' };
+  const found: Found = { pictures: [], others: { ...none }, links: { ...none }, outputs: { ...none } };
+  if (await isOutput(folder)) {
     throw new UsageError(
       `${printable(folder)} is an output of reshoot's, so its pictures are results: name the folder of the originals`,
     );
   }
-  const pictures = found.pictures.toSorted(byName);
+  await walk(folder, '', found);
+  const pictures = found.pictures.sort(byName);
   const notes = notesOn(found);
   if (pictures.length === 0) {
     const why = notes.map(({ problem }) => `; ${problem}`).join('');
@@ -42,34 +52,61 @@ export async function readFolder(folder: string): Promise<Table> {
       `${printable(folder)}: there is no picture in this folder${why}: put JPEG, PNG or WebP files into it`,
     );
   }
-  const ids = nameIds(pictures);
-  const records = pictures.map((path, at) => toRecord(path, at + 1, ids[at] ?? ''));
-  return { header: ['id', 'image', 'folder', 'file'], line: 1, records, problems: [], notes, folder };
+  return {
+    header: ['id', 'image', 'folder', 'file'],
+    line: 1,
+    problems: [],
+    notes,
+    folder,
+    records: () => readRecords(pictures),
+    placeAt: (line) => ({ file: pictures[line - 1] }),
+  };
+}
+
+async function* readRecords(pictures: string[]): AsyncGenerator<TableRecord[]> {
+  const idOf = createNamer();
+  for (let from = 0; from < pictures.length; from += together) {
+    const some = pictures.slice(from, from + together);
+    yield some.map((path, at) => toRecord(path, from + at + 1, idOf(path)));
+  }
 }
 
 async function walk(root: string, below: string, found: Found): Promise<void> {
-  const entries = await list(join(root, below));
-  if (entries.some(({ name }) => name === '.reshoot')) {
-    found.outputs.push(below);
-    return;
-  }
-  for (const entry of entries.filter(({ name }) => !litter.test(name))) {
+  const folders: string[] = [];
+  for await (const entry of list(join(root, below))) {
+    if (litter.test(entry.name)) continue;
     const path = below === '' ? entry.name : `${below}/${entry.name}`;
     // A link can lead anywhere, or to a picture that is read anyway.
-    if (entry.isSymbolicLink()) found.links.push(path);
-    else if (entry.isDirectory()) await walk(root, path, found);
+    if (entry.isSymbolicLink()) leaveOut(found.links, path);
+    else if (entry.isDirectory()) folders.push(path);
     else if (entry.isFile() && pictureExtension.test(entry.name)) found.pictures.push(path);
-    else found.others.push(path);
+    else leaveOut(found.others, path);
+  }
+  for (const path of folders) {
+    if (await isOutput(join(root, path))) leaveOut(found.outputs, path);
+    else await walk(root, path, found);
   }
 }
 
-async function list(folder: string): Promise<Dirent[]> {
+const isOutput = async (folder: string): Promise<boolean> =>
+  lstat(join(folder, '.reshoot')).then(
+    () => true,
+    () => false,
+  );
+
+/** One after the other: a list of a million entries would take more memory than all their names. */
+async function* list(folder: string): AsyncGenerator<Dirent> {
   try {
-    return await readdir(folder, { withFileTypes: true });
+    yield* await opendir(folder, { bufferSize: together });
   } catch (error) {
     const code = systemCode(error) ?? 'unknown error';
     throw new UsageError(`${printable(folder)}: the folder cannot be read (${code}): check its rights`);
   }
+}
+
+function leaveOut(kind: LeftOut, path: string): void {
+  if (kind.count === 0 || byName(path, kind.first) < 0) kind.first = path;
+  kind.count++;
 }
 
 /** The same on every machine, which a locale's order isn't. */
@@ -90,28 +127,28 @@ function notesOn({ others, links, outputs }: Found): Problem[] {
   ].flat();
 }
 
-function leftOut(paths: string[], what: string, remedy: string): Problem[] {
-  const [first] = paths.toSorted(byName);
-  if (first === undefined) return [];
-  const rest = paths.length > 1 ? ` (and ${paths.length - 1} more of the kind)` : '';
+function leftOut({ count, first }: LeftOut, what: string, remedy: string): Problem[] {
+  if (count === 0) return [];
+  const rest = count > 1 ? ` (and ${count - 1} more of the kind)` : '';
   return [problemAt({}, { problem: `"${printable(first, 80)}" is left out: it is ${what}${rest}`, remedy })];
 }
 
 /**
  * A picture's id is its path without the extension, so that it stays the same whatever else comes into the folder. Only
  * where that is taken, or would make the same output name, it is the whole path.
+ * @returns a function that gives the ids of pictures one after the other
  */
-function nameIds(paths: string[]): string[] {
-  const taken = new Set<string>();
+function createNamer(): (path: string) => string {
+  const taken = new KeyTable();
   const keyOf = (id: string): string => folded(makeName('{id}', () => id));
-  return paths.map((path) => {
+  return (path) => {
     const whole = shortened(path.normalize('NFC').replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '_'));
     const stem = whole.replace(pictureExtension, '').trim();
     let id = stem === '' ? whole : stem;
     for (let count = 1; taken.has(keyOf(id)); count++) id = count === 1 ? whole : `${whole}-${count}`;
-    taken.add(keyOf(id));
+    taken.set(keyOf(id), 1);
     return id;
-  });
+  };
 }
 
 function shortened(path: string): string {

@@ -1,3 +1,5 @@
+import { KeyTable } from '../key-table.ts';
+
 /** A row's id as far as the table tells it. */
 export interface IdSource {
   /** The id's cell, trimmed; empty where there is none. */
@@ -8,20 +10,49 @@ export interface IdSource {
 
 const longestMade = 200;
 
-/** Ids for all rows: the given ones, else names of pictures, made unique with -2, -3 … */
-export function giveIds(rows: IdSource[]): string[] {
-  const taken = new Set(rows.map(({ given }) => given));
-  const counts = new Map<string, number>();
-  return rows.map(({ given, image }, at) => {
-    if (given !== '') return given;
-    const base = pictureName(image) || `row-${at + 1}`;
+/** The ids of a manifest's rows. */
+export interface Ids {
+  /** A row further down gives this id: made ones avoid it. */
+  reserve(id: string): void;
+  /** The row's id: the given one, else its picture's name, made unique with -2, -3 … */
+  take(source: IdSource, row: number): string;
+  /** Notes a sound row with its line; the line of an earlier one with the same id, if any. */
+  meet(id: string, line: number): number | undefined;
+  /** Has some row this id? */
+  has(id: string): boolean;
+}
+
+export function createIds(): Ids {
+  /** The line of the first sound row of each id, 0 as long as there is none. */
+  const lines = new KeyTable();
+  /** The last number that was added to a name. */
+  const counts = new KeyTable();
+  const reserve = (id: string): void => {
+    if (!lines.has(id)) lines.set(id, 0);
+  };
+  const make = (base: string): string => {
+    if (!lines.has(base)) return base;
     let count = counts.get(base) ?? 1;
-    let id = base;
-    while (taken.has(id)) id = `${base}-${++count}`;
+    let id: string;
+    do id = `${base}-${++count}`;
+    while (lines.has(id));
     counts.set(base, count);
-    taken.add(id);
     return id;
-  });
+  };
+  return {
+    reserve,
+    take({ given, image }, row) {
+      const id = given === '' ? make(pictureName(image) || `row-${row}`) : given;
+      reserve(id);
+      return id;
+    },
+    meet(id, line) {
+      const earlier = lines.get(id);
+      if (!earlier) lines.set(id, line);
+      return earlier || undefined;
+    },
+    has: (id) => lines.has(id),
+  };
 }
 
 /** The first picture's file name without its extension; empty for pictures without a name. */

@@ -1,8 +1,10 @@
-import { isOversized, longCell, mostColumns } from './bounds.ts';
+import { isOversized, longCell, mostColumns, mostRecord } from './bounds.ts';
 import { fields, findColumns, type Field } from './columns.ts';
 import { JsonFault, readObject } from './json-text.ts';
+import { readLines } from './lines.ts';
 import { problemAt, type Flaw, type Problem } from './problem.ts';
 import type { Table, TableRecord } from './table.ts';
+import type { Text } from './text.ts';
 
 const longestName = 1000;
 /** NUL, and halves of characters: no file system and no API takes them. */
@@ -15,29 +17,51 @@ type Line = { line: number } & ({ values: Map<number, string> } | { flaw: Proble
  * A table of JSON objects, one a line. Its columns are the names of all of them in order of appearance; a name that an
  * object lacks is an empty cell.
  * @param map as `--map` says, since an array of pictures is one cell
+ * @returns undefined where there is nothing in it
  */
-export function parseJsonLines(text: string, map: Record<string, string>): Table {
-  const table: Table = { header: [], line: 1, records: [], problems: [] };
-  const texts = text.split(/\r\n|[\r\n]/);
-  const first = texts.findIndex((text) => text.trim() !== '');
-  if (/^\s*(\[|\{\s*$)/.test(texts[first] ?? '')) {
-    return { ...table, problems: [problemAt({ line: first + 1 }, oneDocument)] };
-  }
-  const columnOf = createColumns(table.header);
-  const lines: Line[] = [];
-  for (const [at, text] of texts.entries()) {
-    if (text.trim() !== '') lines.push(readLine(text, at + 1, columnOf));
-    if (table.header.length > mostColumns) {
-      return { ...table, header: [], problems: [problemAt({ line: at + 1 }, tooManyColumns)] };
+export async function openJsonLines(text: Text, map: Record<string, string>): Promise<Table | undefined> {
+  const { header, problems, isEmpty } = await readNames(text);
+  if (isEmpty) return undefined;
+  const { of } = findColumns({ header, line: 1 }, map);
+  const fieldAt = new Map(fields.map((field) => [of[field], field]));
+  async function* records(): AsyncGenerator<TableRecord[]> {
+    if (problems.length > 0) return;
+    const columnOf = createColumns([...header]);
+    for await (const texts of readLines(text.parts)) {
+      const some: TableRecord[] = [];
+      for (const { line, text } of texts) {
+        const read = readLine(text, line, columnOf);
+        const record = 'flaw' in read ? { ...read, cells: [] } : toRecord(read, header, fieldAt);
+        if (record.flaw || record.cells.some((cell) => cell.trim() !== '')) some.push(record);
+      }
+      yield some;
     }
   }
-  const { of } = findColumns(table, map);
-  const fieldAt = new Map(fields.map((field) => [of[field], field]));
-  for (const line of lines) {
-    const record = 'flaw' in line ? { ...line, cells: [] } : toRecord(line, table.header, fieldAt);
-    if (record.flaw || record.cells.some((cell) => cell.trim() !== '')) table.records.push(record);
+  return { header, line: 1, problems, records, placeAt: (line) => ({ line }) };
+}
+
+interface Names {
+  header: string[];
+  problems: Problem[];
+  isEmpty: boolean;
+}
+
+/** The names that objects of the whole text have. */
+async function readNames({ parts }: Text): Promise<Names> {
+  const header: string[] = [];
+  const columnOf = createColumns(header);
+  let [isFirst, isEmpty] = [true, true];
+  for await (const texts of readLines(parts)) {
+    for (const { line, text } of texts) {
+      const flaw = isFirst && /^\s*(\[|\{\s*$)/.test(text) ? oneDocument : undefined;
+      isFirst = false;
+      const read = flaw ? { flaw } : readLine(text, line, columnOf);
+      isEmpty &&= !('flaw' in read) && header.length === 0;
+      const whole = header.length > mostColumns ? tooManyColumns : flaw;
+      if (whole) return { header: [], problems: [problemAt({ line }, whole)], isEmpty };
+    }
   }
-  return table;
+  return { header, problems: [], isEmpty };
 }
 
 const oneDocument: Flaw = {
@@ -50,9 +74,9 @@ const tooManyColumns: Flaw = {
   remedy: 'give all objects the same names and remove those that are not needed',
 };
 
-/** Gives each name its column, a new one at the end where it is new. Unicode forms make no difference. */
+/** Gives each name its column, a new one at the end of the header where it is new. Unicode forms make no difference. */
 function createColumns(header: string[]): (name: string) => number {
-  const columns = new Map<string, number>();
+  const columns = new Map(header.map((name, at) => [name.normalize('NFC'), at]));
   return (name) => {
     const key = name.normalize('NFC');
     const column = columns.get(key) ?? header.push(name) - 1;
@@ -62,6 +86,7 @@ function createColumns(header: string[]): (name: string) => number {
 }
 
 function readLine(text: string, line: number, columnOf: (name: string) => number): Line {
+  if (text.length > mostRecord) return { line, flaw: problemAt({ line }, longLine) };
   try {
     const values = new Map<number, string>();
     for (const member of readObject(text)) {
@@ -82,6 +107,11 @@ function readLine(text: string, line: number, columnOf: (name: string) => number
     };
   }
 }
+
+const longLine: Flaw = {
+  problem: 'the line has more than 50 MB',
+  remedy: 'end it where the row ends, or save its pictures as files and write their paths',
+};
 
 const remedy = 'write one whole object on the line, such as {"id": "A1", "image": "a1.jpg", "prompt": "…"}';
 

@@ -1,4 +1,4 @@
-import { parseTree, printParseErrorCode, type Node, type ParseError } from 'jsonc-parser';
+import { printParseErrorCode, visit, type JSONVisitor } from 'jsonc-parser';
 
 /** A member of a JSON object with its value as it is written: a number that JavaScript would round keeps its digits. */
 export interface Member {
@@ -39,27 +39,43 @@ const problems: Record<string, string> = {
  * @throws JsonFault where the text is anything else
  */
 export function readObject(text: string): Member[] {
-  const root = parse(text);
-  if (root.type !== 'object') throw new JsonFault('it is no object {…}', root.offset);
-  return (root.children ?? []).map(({ children: [name, value] = [] }) => ({
-    name: String(name?.value),
-    text: value ? text.slice(value.offset, value.offset + value.length) : '',
-  }));
+  const members: Member[] = [];
+  let depth = 0;
+  let start = 0;
+  const begin = (offset: number): void => {
+    if (depth === 1) start = offset;
+    depth++;
+  };
+  const end = (offset: number, length: number): void => {
+    depth--;
+    const member = depth === 1 ? members.at(-1) : undefined;
+    if (member) member.text = text.slice(start, offset + length);
+  };
+  visitNested(text, {
+    onObjectBegin: begin,
+    onObjectEnd: end,
+    onArrayBegin: begin,
+    onArrayEnd: end,
+    onObjectProperty: (name) => {
+      if (depth === 1) members.push({ name, text: '' });
+    },
+    onLiteralValue: (_, offset, length) => {
+      begin(offset);
+      end(offset, length);
+    },
+    onError: (error, offset) => {
+      throw new JsonFault(problems[printParseErrorCode(error)] ?? 'this is no JSON', offset);
+    },
+  });
+  const first = text.search(/\S/);
+  if (text[first] !== '{') throw new JsonFault('it is no object {…}', first);
+  return members;
 }
 
-function parse(text: string): Node {
-  const errors: ParseError[] = [];
-  const root = parseNested(text, errors);
-  const [first] = errors;
-  if (first)
-    throw new JsonFault(problems[printParseErrorCode(first.error)] ?? 'this is no JSON', first.offset);
-  if (!root) throw new JsonFault('a value is expected', 0);
-  return root;
-}
-
-function parseNested(text: string, errors: ParseError[]): Node | undefined {
+/** Tells what the text holds as it goes: a tree of it would be many times its size. */
+function visitNested(text: string, visitor: JSONVisitor): void {
   try {
-    return parseTree(text, errors, { disallowComments: true });
+    visit(text, visitor, { disallowComments: true });
   } catch (error) {
     // The parser ran out of stack.
     if (error instanceof RangeError) throw new JsonFault('it is nested too deep', 0);

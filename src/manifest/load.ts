@@ -1,56 +1,53 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { extname } from 'node:path';
 import { printable, unquoteFormula } from '../cells.ts';
-import { systemCode, toError, UsageError } from '../errors.ts';
+import { UsageError } from '../errors.ts';
 import { knownColumns } from './columns.ts';
-import { readFolder } from './folder.ts';
-import { parseJsonLines } from './json-lines.ts';
+import { openCsv } from './csv.ts';
+import { openFolder } from './folder.ts';
+import { openJsonLines } from './json-lines.ts';
 import type { ManifestOptions } from './options.ts';
-import { parseTable, type Table } from './table.ts';
-import { readText } from './text.ts';
+import { openSource, orUsage } from './source.ts';
+import type { Table } from './table.ts';
+import { openText } from './text.ts';
 
-const megabyte = 1024 * 1024;
-const largestFile = 256 * megabyte;
 const promised = new Set(['json', 'yaml', 'yml', 'xlsx', 'gz']);
 
+/** A manifest that can be read. */
+export interface Loaded {
+  table: Table;
+  /** It is a failed.csv of reshoot's. */
+  retry: boolean;
+  /** @throws UsageError where it isn't any more what it was when it was opened */
+  expectUnchanged(): Promise<void>;
+}
+
 /**
- * The manifest as a table, and whether it is a failed.csv of reshoot's.
+ * The manifest as a table, of which only the header was read.
  * @throws UsageError where it can't be read, or is no CSV, TSV, JSON Lines or folder of pictures
  */
-export async function loadTable(
-  file: string,
-  options: ManifestOptions,
-): Promise<{ table: Table; retry: boolean }> {
+export async function loadTable(file: string, options: ManifestOptions): Promise<Loaded> {
   if (file === '-')
     throw new UsageError('a manifest on standard input is not yet supported: give a .csv file');
   if (/^s3:\/\//i.test(file))
     throw new UsageError('a manifest on s3:// is not yet supported: download it first');
   const facts = await orUsage(file, stat(file));
-  if (facts.isDirectory()) return { table: await readFolder(file), retry: false };
+  if (facts.isDirectory()) {
+    return { table: await openFolder(file), retry: false, expectUnchanged: () => Promise.resolve() };
+  }
   const isJson = readFormat(file, options.format) === 'jsonl';
   if (!facts.isFile()) throw new UsageError(`${printable(file)} is no ordinary file: save it as a .csv file`);
-  if (facts.size > largestFile) throw new UsageError(tooLarge(file, facts.size));
-  const text = readText(await orUsage(file, readFile(file)), printable(file), options.encoding);
-  const table = isJson ? parseJsonLines(text, options.map) : parseTable(text, knownColumns(options.map));
-  if (table.header.length + table.problems.length + table.records.length === 0) {
+  const { bytes, expectUnchanged } = await openSource(file);
+  const text = await openText(bytes, printable(file), options.encoding);
+  const open = isJson ? openJsonLines(text, options.map) : openCsv(text, knownColumns(options.map));
+  const table = await open;
+  if (!table) {
     const what = isJson ? 'a JSON object a line, one for each row' : 'a header line and a line a row';
     throw new UsageError(`${printable(file)} is empty: write ${what}`);
   }
   const retry = !isJson && table.header.includes('error_code');
-  return { table: retry ? withoutOutcome(table) : table, retry };
+  return { table: retry ? withoutOutcome(table) : table, retry, expectUnchanged };
 }
-
-async function orUsage<T>(file: string, reading: Promise<T>): Promise<T> {
-  try {
-    return await reading;
-  } catch (error) {
-    const problem = systemCode(error) === 'ENOENT' ? 'there is no such file' : toError(error).message;
-    throw new UsageError(`${printable(file)}: ${printable(problem)}: check the manifest's path and rights`);
-  }
-}
-
-const tooLarge = (file: string, size: number): string =>
-  `${printable(file)} has ${Math.ceil(size / megabyte)} MB, more than 256 MB: split it, or write paths instead of data: pictures`;
 
 function readFormat(file: string, format: string | undefined): 'csv' | 'jsonl' {
   const name = (format ?? extname(file).slice(1)).toLowerCase();
@@ -86,6 +83,10 @@ function withoutOutcome(table: Table): Table {
   return {
     ...table,
     header: kept(names),
-    records: table.records.map((record) => ({ ...record, cells: kept(record.cells.map(unquoteFormula)) })),
+    async *records(found) {
+      for await (const records of table.records(found)) {
+        yield records.map((record) => ({ ...record, cells: kept(record.cells.map(unquoteFormula)) }));
+      }
+    },
   };
 }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { UsageError } from '../errors.ts';
+import { KeyTable } from '../key-table.ts';
 
 /** In names made from columns a path segment's stem is cut to so many bytes. */
 const longestMade = 120;
@@ -106,13 +107,13 @@ export const folded = (name: string): string => name.normalize('NFC').toUpperCas
 /**
  * Notices names that would write one file, or a file where another name needs a folder. A name that ends with `{ext}`
  * meets every picture extension.
- * @returns a function that takes a name with its row and says which earlier row it meets, if any
+ * @returns a function that takes a name with its row's line and says on which line the row that it meets is, if any
  */
-export function createNameRegister<Row>(): (name: string, row: Row) => Row | undefined {
-  const taken = new Map<string, Row>();
-  const withExtension = new Map<string, Row>();
-  const folders = new Map<string, Row>();
-  return (name, row) => {
+export function createNameRegister(): (name: string, line: number) => number | undefined {
+  const taken = new KeyTable();
+  const withExtension = new KeyTable();
+  const folders = new KeyTable();
+  return (name, line) => {
     const key = folded(name);
     const open = folded(name.replace(pictureExtension, anyExtension));
     const above = foldersOf(key);
@@ -120,17 +121,17 @@ export function createNameRegister<Row>(): (name: string, row: Row) => Row | und
       taken.get(key) ??
       (name.endsWith(anyExtension) ? withExtension.get(key) : taken.get(open)) ??
       folders.get(key) ??
-      above.map((folder) => taken.get(folder)).find((row) => row !== undefined);
-    keepFirst(taken, key, row);
-    if (open !== key) keepFirst(withExtension, open, row);
-    for (const folder of above) keepFirst(folders, folder, row);
+      above.map((folder) => taken.get(folder)).find((line) => line !== undefined);
+    keepFirst(taken, key, line);
+    if (open !== key) keepFirst(withExtension, open, line);
+    for (const folder of above) keepFirst(folders, folder, line);
     return met;
   };
 }
 
-const keepFirst = <Row>(map: Map<string, Row>, key: string, row: Row): void => {
-  if (!map.has(key)) map.set(key, row);
-};
+function keepFirst(table: KeyTable, key: string, line: number): void {
+  if (!table.has(key)) table.set(key, line);
+}
 
 function foldersOf(name: string): string[] {
   const parts = name.split('/');

@@ -1,7 +1,7 @@
 import { printable } from '../cells.ts';
 
 /** Beyond these bounds a hint would cost more time than it saves. */
-const mostCandidates = 20_000;
+export const mostCandidates = 20_000;
 const mostLetters = 48;
 
 /** The candidates that a person may have meant by `word`, best first, at most three. */

@@ -19,48 +19,106 @@ const mostHints = 20;
 /** A number of bytes for a message. */
 export const inMegabytes = (bytes: number): string => `${(bytes / megabyte).toFixed(1)} MB`;
 
+/** A picture that is a file, of which it isn't known whether it is sound. */
+export type FilePicture = Extract<Picture, { kind: 'file' }>;
+
+/** The files of a row, as its cell names them. */
+export interface RowFiles {
+  id: string;
+  parts: string[];
+}
+
+/** Is this very file known to be a sound picture of the row? */
+export type IsKnown = (id: string, picture: FilePicture) => Promise<boolean>;
+
+/** Files that many rows name are looked at once, if not too many others lie between them. */
+const mostSeen = 1000;
+/** No file system has longer paths, and nothing else should be remembered. */
+const longestPart = 4096;
+
 /**
- * Looks at each file once, sixteen at a time.
+ * Looks at the files of some rows, sixteen at a time, and tells what each is by its part of the cell.
  * @param root absolute path of the folder where relative paths, and absolute ones that don't exist as such, start
+ * @param isKnown is asked for one file after the other, before the first one is opened; those it knows are not opened
  */
-export function createFileProbe(root: string): (path: string) => Promise<Found> {
+export function createFileProbe(
+  root: string,
+  isKnown: IsKnown | undefined,
+): (rows: RowFiles[]) => Promise<Map<string, Found>> {
   const limit = pLimit(16);
-  const seen = new Map<string, Promise<Found>>();
+  const seen = new Map<string, Found>();
   let hints = 0;
-  const look = async (part: string): Promise<Found> => {
-    const asGiven = isAbsolute(part) ? await probe(part) : undefined;
+  const find = async (part: string): Promise<Found> => {
+    const asGiven = isAbsolute(part) ? await locate(part) : undefined;
     if (asGiven && asGiven !== 'missing') return asGiven;
     const path = join(root, part);
-    const found = await probe(path);
+    const found = await locate(path);
     const tried = asGiven && part !== path ? [part, path] : [path];
     return found === 'missing' ? missing(part, tried, hints++ < mostHints) : found;
   };
-  return (part) => {
-    const found = seen.get(part) ?? limit(look, part);
-    seen.set(part, found);
+  const remember = (part: string, found: Found): void => {
+    if (part.length <= longestPart) seen.set(part, found);
+    const [oldest] = seen.size > mostSeen ? seen.keys() : [];
+    if (oldest !== undefined) seen.delete(oldest);
+  };
+  return async (rows) => {
+    const parts = new Set(rows.flatMap(({ parts }) => parts));
+    const found = new Map([...parts].flatMap((part) => entryOf(part, seen.get(part))));
+    const fresh = [...parts].filter((part) => !found.has(part));
+    if (fresh.length === 0) return found;
+    const located = new Map(await limit.map(fresh, async (part) => [part, await find(part)] as const));
+    const known = isKnown ? await askFor(rows, located, isKnown) : new Set();
+    await limit.map(located, async ([part, picture]) => {
+      const flaw = 'kind' in picture && !known.has(part) ? await openedFlaw(picture) : undefined;
+      found.set(part, flaw ?? picture);
+    });
+    for (const part of fresh) for (const [, what] of entryOf(part, found.get(part))) remember(part, what);
     return found;
   };
 }
 
-async function probe(path: string): Promise<Found | 'missing'> {
+const entryOf = (part: string, found: Found | undefined): [string, Found][] => (found ? [[part, found]] : []);
+
+/** The parts that some row's known picture is. */
+async function askFor(rows: RowFiles[], located: Map<string, Found>, isKnown: IsKnown): Promise<Set<string>> {
+  const known = new Set<string>();
+  for (const { id, parts } of rows) {
+    for (const part of parts) {
+      const found = known.has(part) ? undefined : located.get(part);
+      if (found && 'kind' in found && found.kind === 'file' && (await isKnown(id, found))) known.add(part);
+    }
+  }
+  return known;
+}
+
+/** The file as it stands there, not yet opened. */
+async function locate(path: string): Promise<Found | 'missing'> {
   try {
     const facts = await stat(path);
-    if (!facts.isFile()) {
-      const what = facts.isDirectory() ? 'a folder' : 'no ordinary file';
-      return { problem: `${printable(path, 300)} is ${what}`, remedy: "write the picture file's own path" };
+    if (facts.isFile()) {
+      return { kind: 'file', path, bytes: facts.size, mtimeMs: facts.mtimeMs, ino: facts.ino };
     }
-    const flaw = contentFlaw(facts.size, await readHead(path));
-    if (flaw) return flaw;
-    return { kind: 'file', path, bytes: facts.size, mtimeMs: facts.mtimeMs, ino: facts.ino };
+    const what = facts.isDirectory() ? 'a folder' : 'no ordinary file';
+    return { problem: `${printable(path, 300)} is ${what}`, remedy: "write the picture file's own path" };
   } catch (error) {
-    const code = systemCode(error) ?? 'unknown error';
-    if (code === 'ENOENT' || code === 'ENOTDIR') return 'missing';
-    return {
-      problem: `${printable(path, 300)} cannot be read (${code})`,
-      remedy: "check the file's rights and the disk",
-    };
+    const isMissing = ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '');
+    return isMissing ? 'missing' : unreadable(path, error);
   }
 }
+
+async function openedFlaw(picture: Picture): Promise<Flaw | undefined> {
+  if (picture.kind !== 'file') return undefined;
+  try {
+    return contentFlaw(picture.bytes, await readHead(picture.path));
+  } catch (error) {
+    return unreadable(picture.path, error);
+  }
+}
+
+const unreadable = (path: string, error: unknown): Flaw => ({
+  problem: `${printable(path, 300)} cannot be read (${systemCode(error) ?? 'unknown error'})`,
+  remedy: "check the file's rights and the disk",
+});
 
 async function readHead(path: string): Promise<Buffer> {
   const file = await open(path);

@@ -1,6 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { Picture } from '../model.ts';
-import { contentFlaw, createFileProbe, inMegabytes, type Found } from './picture-files.ts';
+import {
+  contentFlaw,
+  createFileProbe,
+  inMegabytes,
+  type Found,
+  type IsKnown,
+  type RowFiles,
+} from './picture-files.ts';
 import type { Flaw } from './problem.ts';
 
 const largestBody = 40_000_000;
@@ -13,37 +20,65 @@ interface CellPictures {
   flaws: Flaw[];
 }
 
-export interface PictureReader {
-  /** The pictures of a cell, separated by `|`. */
-  read(cell: string): Promise<CellPictures>;
-  /** Contents of `data:` pictures by their SHA-256; a row names them `embedded:<sha256>`. */
-  embedded: Map<string, Buffer>;
+/** A row's cell of pictures. */
+export interface PictureCell {
+  id: string;
+  cell: string;
 }
 
-/** @param root where relative paths, and absolute ones that don't exist as such, start */
-export function createPictureReader(root: string): PictureReader {
-  const embedded = new Map<string, Buffer>();
-  const files = createFileProbe(root);
-  const find = (part: string): Found | Promise<Found> => {
-    if (/^https?:\/\//i.test(part)) return readUrl(part);
-    if (/^data:/i.test(part)) return readData(part, embedded);
-    return foreignScheme(part) ?? files(part);
+/** What pictures are read with. */
+export interface PictureReading {
+  /** Where relative paths, and absolute ones that don't exist as such, start. */
+  root: string;
+  isKnown: IsKnown | undefined;
+  /** Takes the content of each `data:` picture; a row names it `embedded:<sha256>`. */
+  embedded(sha256: string, bytes: Buffer): void | Promise<void>;
+}
+
+/** @returns a function that reads the pictures of some rows' cells, separated by `|` */
+export function createPictureReader({
+  root,
+  isKnown,
+  embedded,
+}: PictureReading): (cells: PictureCell[]) => Promise<CellPictures[]> {
+  const lookAt = createFileProbe(root, isKnown);
+  const readContent = async (part: string): Promise<Found> => {
+    const content = readData(part);
+    if (!Buffer.isBuffer(content)) return content;
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    await embedded(sha256, content);
+    return { kind: 'file', path: `embedded:${sha256}`, bytes: content.length, mtimeMs: 0, ino: 0 };
   };
-  return {
-    embedded,
-    async read(cell) {
-      const parts = cell
-        .split('|')
-        .map((part) => part.trim())
-        .filter((part) => part !== '');
-      if (parts.length === 0) return { pictures: [], flaws: [noPicture] };
-      if (parts.length > mostPictures) return { pictures: [], flaws: [tooMany(parts.length)] };
-      const found = await Promise.all(parts.map(async (part) => ({ part, found: await find(part) })));
-      const pictures = found.flatMap(({ found }) => ('kind' in found ? [found] : []));
-      const flaws = found.flatMap(({ part, found }) => ('kind' in found ? [] : [{ value: part, ...found }]));
-      return { pictures, flaws: [...flaws, ...setFlaws(pictures)] };
-    },
+  return async (cells) => {
+    const rows = cells.map(({ id, cell }) => ({ id, parts: partsOf(cell) }));
+    const areFew = ({ parts }: RowFiles): boolean => parts.length <= mostPictures;
+    const filesOf = (parts: string[]): string[] =>
+      parts.filter((part) => !/^data:/i.test(part) && !readAddress(part));
+    const files = await lookAt(rows.filter(areFew).map(({ id, parts }) => ({ id, parts: filesOf(parts) })));
+    const read: CellPictures[] = [];
+    for (const { parts } of rows) {
+      const found: { part: string; found: Found }[] = [];
+      for (const part of parts.slice(0, mostPictures)) {
+        found.push({ part, found: readAddress(part) ?? files.get(part) ?? (await readContent(part)) });
+      }
+      read.push(together(parts, found));
+    }
+    return read;
   };
+}
+
+const partsOf = (cell: string): string[] =>
+  cell
+    .split('|')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+function together(parts: string[], found: { part: string; found: Found }[]): CellPictures {
+  if (parts.length === 0) return { pictures: [], flaws: [noPicture] };
+  if (parts.length > mostPictures) return { pictures: [], flaws: [tooMany(parts.length)] };
+  const pictures = found.flatMap(({ found }) => ('kind' in found ? [found] : []));
+  const flaws = found.flatMap(({ part, found }) => ('kind' in found ? [] : [{ value: part, ...found }]));
+  return { pictures, flaws: [...flaws, ...setFlaws(pictures)] };
 }
 
 const noPicture: Flaw = {
@@ -87,6 +122,10 @@ function setFlaws(pictures: Picture[]): Flaw[] {
 
 const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 
+/** What is no file: a web address, or what would be one. */
+const readAddress = (part: string): Found | undefined =>
+  /^https?:\/\//i.test(part) ? readUrl(part) : foreignScheme(part);
+
 function readUrl(text: string): Found {
   if (/\s|,https?:/i.test(text)) {
     return {
@@ -117,7 +156,7 @@ function foreignScheme(text: string): Flaw | undefined {
   };
 }
 
-function readData(uri: string, embedded: Map<string, Buffer>): Found {
+function readData(uri: string): Buffer | Flaw {
   const comma = uri.indexOf(',');
   const text = uri.slice(comma + 1).replaceAll(/\s/g, '');
   if (!/;base64$/i.test(uri.slice(0, comma)) || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) {
@@ -127,9 +166,5 @@ function readData(uri: string, embedded: Map<string, Buffer>): Found {
     };
   }
   const content = Buffer.from(text, 'base64');
-  const flaw = contentFlaw(content.length, content);
-  if (flaw) return flaw;
-  const sha256 = createHash('sha256').update(content).digest('hex');
-  embedded.set(sha256, content);
-  return { kind: 'file', path: `embedded:${sha256}`, bytes: content.length, mtimeMs: 0, ino: 0 };
+  return contentFlaw(content.length, content) ?? content;
 }

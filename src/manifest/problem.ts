@@ -30,11 +30,14 @@ export function problemAt(place: Place, flaw: Flaw): Problem {
     ...(place.file === undefined ? {} : { file: place.file }),
     ...(place.line === undefined ? {} : { line: place.line }),
     ...(place.column === undefined ? {} : { column: printable(place.column, 80) }),
-    ...(value ? { value: printable(value, 80) } : {}),
-    problem: flaw.problem,
+    ...(value ? { value: detached(printable(value, 80)) } : {}),
+    problem: detached(flaw.problem),
     remedy: flaw.remedy,
   };
 }
+
+/** A copy: a piece cut out of a text would keep the whole text in memory, a cell of a megabyte for a finding. */
+const detached = (text: string): string => JSON.parse(JSON.stringify(text)) as string;
 
 /** Where a record stands: on its line, or in a folder at its picture. */
 export const placeOf = ({ line, file }: { line: number; file?: string }): Place =>
@@ -44,24 +47,29 @@ export const placeOf = ({ line, file }: { line: number; file?: string }): Place 
 export const placeName = ({ file, line }: Place): string =>
   file === undefined ? `line ${line}` : `"${printable(file, 80)}"`;
 
+const mostRemarks = 1000;
+
 /** Remarks that would repeat themselves row after row: the first place is told, the others are counted. */
 export interface Tally {
   add(place: Place, flaw: Flaw): void;
   notes(): Problem[];
 }
 
-/** Remarks are the same when they have the same text. */
+/** Remarks are the same when they have the same text; of different ones the first thousand are kept. */
 export function createTally(): Tally {
-  const entries = new Map<string, { place: Place; flaw: Flaw; rows: number }>();
+  const entries = new Map<string, { place: Place; remedy: string; rows: number }>();
   return {
     add(place, flaw) {
-      const entry = entries.get(flaw.problem);
+      const { problem, remedy } = entries.size < mostRemarks || entries.has(flaw.problem) ? flaw : others;
+      const entry = entries.get(problem);
       if (entry) entry.rows++;
-      else entries.set(flaw.problem, { place, flaw, rows: 1 });
+      else entries.set(detached(problem), { place, remedy, rows: 1 });
     },
     notes: () =>
-      [...entries.values()].map(({ place, flaw, rows }) =>
-        problemAt(place, { ...flaw, problem: rows > 1 ? `${flaw.problem} (${rows} rows)` : flaw.problem }),
+      [...entries].map(([problem, { place, remedy, rows }]) =>
+        problemAt(place, { problem: rows > 1 ? `${problem} (${rows} rows)` : problem, remedy }),
       ),
   };
 }
+
+const others: Flaw = { problem: 'there are more remarks of other kinds', remedy: 'begin with those above' };

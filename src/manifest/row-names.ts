@@ -1,54 +1,61 @@
 import { printable } from '../cells.ts';
 import type { Columns } from './columns.ts';
+import type { Ids } from './ids.ts';
 import { createNameRegister, emptyPart, makeName, nameFlaw, nameSlots } from './names.ts';
 import { placeName, placeOf, problemAt, type Place, type Problem } from './problem.ts';
 import { cell, cellProblem, slotValue, type Draft } from './rows.ts';
-import { findSlot } from './template.ts';
+import { findSlot, type Slot } from './template.ts';
 
-/** Gives every row its output name, and sees to it that no two rows share an id or a file. */
-export function nameRows(drafts: Draft[], columns: Columns, template: string): void {
-  const sound = drafts.filter(({ record }) => !record.flaw);
-  const repeated = findRepeatedIds(sound, columns);
-  const meets = createNameRegister<Place>();
-  const canMake = nameSlots(template).every((slot) => findSlot(columns.header, slot));
-  for (const draft of sound) {
-    const given = cell(draft.record, columns, 'output');
-    // One mistake, one finding: rows with one id make one name, and a template with an unknown column none.
-    if (!given && (repeated.has(draft) || !canMake)) continue;
-    const valueOf = (slot: string): string => nameValue(draft, columns, slot);
-    const name = given || makeName(template, valueOf);
-    const empty = given ? undefined : emptyPart(template, valueOf);
-    const flaw = empty === undefined ? nameFlaw(name) : emptyFlaw(empty, name);
-    const problem = flaw ?? sameFile(meets(name, placeOf(draft.record)));
-    if (problem === undefined) draft.output = name;
-    else draft.problems.push(nameProblem(draft, columns, { name, isGiven: given !== '', problem }));
-  }
+/** What rows are named with, one after the other. */
+export interface Naming {
+  columns: Columns;
+  template: string;
+  ids: Ids;
+  /** Where the row stands that begins on a line. */
+  placeAt(line: number): Place;
 }
 
-/** The later of two rows with one id is the wrong one. */
-function findRepeatedIds(drafts: Draft[], columns: Columns): Set<Draft> {
-  const places = new Map<string, Place>();
-  const repeated = new Set<Draft>();
-  for (const draft of drafts) {
-    const place = places.get(draft.id);
-    if (place === undefined) {
-      places.set(draft.id, placeOf(draft.record));
-      continue;
-    }
-    repeated.add(draft);
-    const flaw = {
-      problem: `${placeName(place)} has the same id`,
-      remedy: 'give each row an id of its own, or choose another column with --map id=',
+/**
+ * Sees to it that no two rows share an id or a file.
+ * @returns a function that gives a row its output name; rows come in the manifest's order
+ */
+export function createRowNamer({ columns, template, ids, placeAt }: Naming): (draft: Draft) => void {
+  const meets = createNameRegister();
+  const slots = new Map(nameSlots(template).map((slot) => [slot, findNameSlot(columns, slot)]));
+  const canMake = [...slots.values()].every((slot) => slot !== undefined);
+  return (draft) => {
+    const { line, flaw } = draft.record;
+    if (flaw) return;
+    const earlier = ids.meet(draft.id, line);
+    if (earlier !== undefined) draft.problems.push(sameId(draft, columns, placeAt(earlier)));
+    const given = cell(draft.record, columns, 'output');
+    // One mistake, one finding: rows with one id make one name, and a template with an unknown column none.
+    if (!given && (earlier !== undefined || !canMake)) return;
+    const valueOf = (name: string): string => {
+      const slot = slots.get(name);
+      return slot ? slotValue(draft, columns, slot) : '';
     };
-    draft.problems.push(cellProblem(draft.record, columns, 'id', flaw));
-  }
-  return repeated;
+    const name = given || makeName(template, valueOf);
+    const empty = given ? undefined : emptyPart(template, valueOf);
+    const wrong = empty === undefined ? nameFlaw(name) : emptyFlaw(empty, name);
+    const met = wrong === undefined ? meets(name, line) : undefined;
+    const problem = met === undefined ? wrong : sameFile(placeAt(met));
+    if (problem === undefined) draft.output = name;
+    else draft.problems.push(nameProblem(draft, columns, { name, isGiven: given !== '', problem }));
+  };
 }
 
 /** `{id}` and `{row}` are always the row's own, whatever columns the table has. */
-function nameValue(draft: Draft, columns: Columns, name: string): string {
-  const slot = findSlot(columns.header, name, ['id', 'row']);
-  return slot ? slotValue(draft, columns, slot) : '';
+const findNameSlot = (columns: Columns, name: string): Slot | undefined =>
+  findSlot(columns.header, name, ['id', 'row']);
+
+/** The later of two rows with one id is the wrong one. */
+function sameId(draft: Draft, columns: Columns, earlier: Place): Problem {
+  const flaw = {
+    problem: `${placeName(earlier)} has the same id`,
+    remedy: 'give each row an id of its own, or choose another column with --map id=',
+  };
+  return cellProblem(draft.record, columns, 'id', flaw);
 }
 
 /** Said of the cells, since who only sees the name must guess what is missing in it. */
@@ -58,10 +65,8 @@ function emptyFlaw(columns: string, name: string): string {
   return `${printable(columns, 80)} ${are} empty in this row, so that ${so}`;
 }
 
-const sameFile = (place: Place | undefined): string | undefined =>
-  place === undefined
-    ? undefined
-    : `${placeName(place)} writes the same file, or one that is in the way (case and Unicode form make no difference)`;
+const sameFile = (place: Place): string =>
+  `${placeName(place)} writes the same file, or one that is in the way (case and Unicode form make no difference)`;
 
 interface WrongName {
   name: string;

@@ -1,7 +1,7 @@
 import { printable } from '../cells.ts';
 import type { Ratio, Route } from '../model.ts';
 import type { Columns, Field } from './columns.ts';
-import { giveIds, idFlaw } from './ids.ts';
+import { idFlaw } from './ids.ts';
 import type { Defaults, ManifestOptions } from './options.ts';
 import { placeOf, problemAt, type Flaw, type Problem, type Tally } from './problem.ts';
 import type { TableRecord } from './table.ts';
@@ -36,18 +36,17 @@ export interface Reading {
   remarks: Tally;
 }
 
-/** All records as rows with their ids, values and prompts, and with what is wrong in each. */
-export function draftRows(records: TableRecord[], reading: Reading): Draft[] {
-  const { columns, options } = reading;
-  const ids = giveIds(
-    records.map((record) => ({ given: cell(record, columns, 'id'), image: cell(record, columns, 'image') })),
-  );
-  const wanted = options.ids && new Set(options.ids);
-  return records.map((record, at) => {
-    const id = ids[at] ?? '';
-    const selected = at < (options.limit ?? Infinity) && (wanted?.has(id) ?? true);
-    return draftRow({ record, row: at + 1, id, selected }, reading);
-  });
+/**
+ * Makes rows of records, with their values and prompts and with what is wrong in each.
+ * @returns a function of a record, its place among the rows from 1, and its id
+ */
+export function createDrafter(reading: Reading): (record: TableRecord, row: number, id: string) => Draft {
+  const { limit = Infinity, ids } = reading.options;
+  const wanted = ids && new Set(ids);
+  return (record, row, id) => {
+    const selected = row <= limit && (wanted?.has(id) ?? true);
+    return draftRow({ record, row, id, selected }, reading);
+  };
 }
 
 /** The cell of a field, trimmed; empty where the table has no such column. */

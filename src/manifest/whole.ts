@@ -1,18 +1,18 @@
 import { listed, type Columns } from './columns.ts';
+import type { Ids } from './ids.ts';
 import { nameSlots } from './names.ts';
 import { didYouMean } from './nearest.ts';
 import type { ManifestOptions } from './options.ts';
 import { problemAt, type Problem } from './problem.ts';
-import type { Table } from './table.ts';
+import type { Table, TableRecord } from './table.ts';
 import { findSlot, promptSlots } from './template.ts';
 
-/** What is wrong with the manifest as a whole, said once and not for every row. */
+/** What is wrong with the manifest as a whole by its header, said once and not for every row. */
 export function wholeProblems(table: Table, columns: Columns, options: ManifestOptions): Problem[] {
   return [
     ...missingColumns(table, columns, options),
     ...unknownSlots('--name', nameSlots(options.name), columns.header),
     ...unknownSlots('--prompt', promptSlots(options.prompt ?? ''), columns.header),
-    ...namelessColumns(table),
   ];
 }
 
@@ -56,27 +56,34 @@ function unknownSlots(option: string, names: string[], header: string[]): Proble
   );
 }
 
-function namelessColumns({ header, line, records }: Table): Problem[] {
-  const nameless = [...header.keys()].filter((at) => header[at] === '');
-  return nameless.flatMap((at) => {
-    const used = records.find(({ cells, flaw }) => !flaw && cells[at]?.trim());
-    if (!used) return [];
-    const problem = `column ${at + 1} has no name, but line ${used.line} has something in it`;
-    return problemAt(
-      { line, value: used.cells[at] },
-      { problem, remedy: 'give the column a name or empty it' },
-    );
-  });
+/**
+ * Columns without a name that hold something.
+ * @returns a function that takes the records in order and tells each such column once
+ */
+export function createNamelessCheck({ header, line }: Table): (record: TableRecord) => Problem[] {
+  const nameless = new Set([...header.keys()].filter((at) => header[at] === ''));
+  return (record) => {
+    if (record.flaw) return [];
+    const used = [...nameless].filter((at) => record.cells[at]?.trim());
+    for (const at of used) nameless.delete(at);
+    return used.map((at) => {
+      const problem = `column ${at + 1} has no name, but line ${record.line} has something in it`;
+      const remedy = 'give the column a name or empty it';
+      return problemAt({ line, value: record.cells[at] }, { problem, remedy });
+    });
+  };
 }
 
-/** Ids of `--ids` that no row has. */
-export function unknownIds(wanted: string[], rows: { id: string }[], columns: Columns): Problem[] {
-  const known = new Set(rows.map(({ id }) => id));
+/**
+ * Ids of `--ids` that no row has.
+ * @param some ids of rows, for hints
+ */
+export function unknownIds(wanted: string[], ids: Ids, some: string[], columns: Columns): Problem[] {
   const column = columns.of.id === undefined ? undefined : columns.header[columns.of.id];
   return [...new Set(wanted)]
-    .filter((id) => !known.has(id))
+    .filter((id) => !ids.has(id))
     .map((id, at) => {
-      const hint = at < 20 ? didYouMean(id, known) : '';
+      const hint = at < 20 ? didYouMean(id, some) : '';
       const flaw = {
         problem: '--ids names a row that the table does not have',
         remedy: hint || 'check its spelling',

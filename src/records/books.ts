@@ -1,6 +1,8 @@
 import { callId, chargeOf, mayBePaid, type Call } from './call.ts';
 import type { Owner } from '../owner.ts';
+import type { LineHead } from './index-file.ts';
 import type { Run, Steering } from './runs.ts';
+import type { Stories } from './stories.ts';
 
 /** A run's money as its records have it; what the throttle's ledger is made from. */
 export interface RunBooks {
@@ -16,20 +18,21 @@ export interface RunBooks {
 
 /**
  * Adds up a run's calls. An open call holds a credit until somebody learns what became of it.
- * @param stories all rows' calls below the output, of all runs
+ * @param stories of all rows below the output; a row whose last call is another run's has none of this run's to add
  * @param since epoch milliseconds: later calls, of any run, count as recent
  * @param lives may the process that opened a call still bring it to an end? If not, its charge stays unknown
  */
 export async function addUp(
   run: Run,
   state: Steering,
-  stories: AsyncIterable<{ calls: Call[] }>,
+  stories: Pick<Stories, 'all'>,
   since: number,
   lives: (owner: Owner) => boolean,
 ): Promise<RunBooks> {
   const { max_credits: cap, retry_budget: budget } = run;
   const books: RunBooks = { state, cap, budget, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
-  for await (const { calls } of stories) {
+  const concerned = (head: LineHead): boolean => head.run === run.run || head.at >= since;
+  for await (const { calls } of stories.all(concerned)) {
     const own = calls.filter((call) => call.run === run.run);
     addRow(books, own, lives);
     for (const call of calls) {

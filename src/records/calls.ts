@@ -1,30 +1,11 @@
-import { z } from 'zod';
 import { SurroundingsError } from '../errors.ts';
 import { callSchema, keyOf, type Call, type Closed } from './call.ts';
 import type { RecordFiles } from './files.ts';
+import { createLookout, rowFolder, type Stories } from './stories.ts';
 
-const folder = '.reshoot/calls';
-const indexName = '.reshoot/index.jsonl';
-
-/** Within this time two changes of a folder may bear the same date, on the coarsest of file systems. */
-const grainMs = 2000;
-
-/** All calls of one row, ascending: its story. */
-interface Story {
-  id: string;
-  calls: Call[];
-}
-
-const indexLine = z.object({
-  v: z.literal(1),
-  key: z.string(),
-  changed_ms: z.number(),
-  calls: z.array(callSchema),
-});
-type IndexLine = z.infer<typeof indexLine>;
-
+/** A row's call records, and what all of them say together. */
 export interface Calls {
-  /** A row's calls, ascending; none is an empty list. */
+  /** A row's calls as they are now, ascending; none is an empty list. */
   story(id: string): Promise<Call[]>;
   /** Puts the call on record. False: somebody else opened call `n` of this row first, so it must not be sent. */
   open(call: Call): Promise<boolean>;
@@ -32,12 +13,13 @@ export interface Calls {
   close(call: Call, closed: Closed): Promise<Call>;
   /** Its row was reported as held, whatever rule the call was sent under: it stays so. */
   hold(call: Call): Promise<void>;
-  /** Every row that ever had a call, in no order. */
-  stories(): AsyncIterable<Story>;
-  /** The same by the rows' ids. */
-  storiesById(): Promise<Map<string, Call[]>>;
-  /** Rewrites the index from the records, so that the next start reads one file instead of thousands. */
-  reindex(): Promise<void>;
+  /** The stories of all rows as they are now. */
+  stories(): Promise<Stories>;
+  /**
+   * Rewrites the index from the records, so that the next start reads one file instead of thousands.
+   * @param ids rows in the order in which they will be asked for; the others follow
+   */
+  reindex(ids: AsyncIterable<string>): Promise<void>;
 }
 
 /**
@@ -51,23 +33,7 @@ export function createCalls(files: RecordFiles): Calls {
     const calls = numbers.sort((a, b) => a - b).map((n) => readCall(files, `${rowFolder(key)}/${n}.json`));
     return Promise.all(calls);
   };
-
-  const foldersIn = async (parent: string): Promise<string[]> =>
-    (await files.list(parent)).filter((name) => name.endsWith('/')).map((name) => name.slice(0, -1));
-
-  const lines = async function* (): AsyncIterable<IndexLine> {
-    const index = await readIndex(files);
-    for (const aa of await foldersIn(folder)) {
-      for (const key of await foldersIn(`${folder}/${aa}`)) {
-        // Looked at before it is read: a change in between makes the line look old, never the folder.
-        const changed = (await files.stat(rowFolder(key)))?.changedMs ?? 0;
-        const known = index.get(key);
-        yield known?.changed_ms === changed
-          ? known
-          : { v: 1, key, changed_ms: changed, calls: await readFolder(key) };
-      }
-    }
-  };
+  const lookout = createLookout(files, readFolder);
 
   return {
     story: (id) => readFolder(keyOf(id)),
@@ -78,33 +44,14 @@ export function createCalls(files: RecordFiles): Calls {
       return done;
     },
     hold: (call) => files.write(nameOf(call), toText({ ...call, on_unknown: 'hold' })),
-    async *stories() {
-      for await (const { calls } of lines()) if (calls[0]) yield { id: calls[0].id, calls };
-    },
-    async storiesById() {
-      const stories = new Map<string, Call[]>();
-      for await (const { calls } of lines()) if (calls[0]) stories.set(calls[0].id, calls);
-      return stories;
-    },
-    async reindex() {
-      await files.write(indexName, settledLines(lines(), Date.now() - grainMs));
-    },
+    stories: () => lookout.stories(),
+    reindex: (ids) => lookout.rewrite(ids),
   };
 }
-
-const rowFolder = (key: string): string => `${folder}/${key.slice(0, 2)}/${key}`;
 
 const nameOf = (call: Call): string => `${rowFolder(keyOf(call.id))}/${call.n}.json`;
 
 const toText = (call: Call): string => `${JSON.stringify(call, null, 1)}\n`;
-
-/** Leaves out what may change again without looking newer: rows that just changed or have an open call. */
-async function* settledLines(lines: AsyncIterable<IndexLine>, before: number): AsyncIterable<string> {
-  for await (const line of lines) {
-    if (line.changed_ms < before && line.calls.every((call) => call.closed))
-      yield `${JSON.stringify(line)}\n`;
-  }
-}
 
 async function readCall(files: RecordFiles, name: string): Promise<Call> {
   const text = (await files.read(name))?.toString('utf8') ?? '';
@@ -114,16 +61,6 @@ async function readCall(files: RecordFiles, name: string): Promise<Call> {
     `${name}: this call record is damaged or of a newer reshoot; what it paid can't be known. ` +
       'Restore it, or move it away if you know that the row was not paid for.',
   );
-}
-
-async function readIndex(files: RecordFiles): Promise<Map<string, IndexLine>> {
-  const text = (await files.read(indexName))?.toString('utf8') ?? '';
-  const index = new Map<string, IndexLine>();
-  for (const line of text.split('\n')) {
-    const parsed = indexLine.safeParse(parse(line));
-    if (parsed.success) index.set(parsed.data.key, parsed.data);
-  }
-  return index;
 }
 
 function parse(text: string): unknown {

@@ -3,6 +3,7 @@ import { codes, exitCodes, SurroundingsError, type ErrorCode, type ExitCode } fr
 import { ratios, type Row } from '../model.ts';
 import { sourceSchema } from './call.ts';
 import type { RecordFiles } from './files.ts';
+import { lineBlocks, type Line } from './lines.ts';
 
 const folder = '.reshoot/runs';
 
@@ -114,14 +115,22 @@ export interface Place {
   length: number;
 }
 
+/** A row of a plan. */
+export interface PlannedRow {
+  place: Place;
+  /** Reads its line. @throws SurroundingsError when it is damaged */
+  read(): Row;
+}
+
 export interface Runs {
   /** All runs into this output, the oldest first. */
   list(): Promise<string[]>;
   read(run: string): Promise<Run>;
   write(run: Run): Promise<void>;
-  writePlan(run: string, rows: Iterable<Row>): Promise<void>;
-  /** Every row of the plan with its place, in order. */
-  plan(run: string): AsyncIterable<{ row: Row; place: Place }>;
+  /** @param lines the rows as `planLine` writes them */
+  writePlan(run: string, lines: Iterable<string | Buffer>): Promise<void>;
+  /** Every row of the plan with its place, in order, some at a time. @throws SurroundingsError when it is gone or damaged */
+  plan(run: string): AsyncGenerator<PlannedRow[]>;
   /** One row of the plan. @throws Error where the place is not that row's */
   row(run: string, place: Place): Promise<Row>;
   /** What the run was told last. */
@@ -130,8 +139,8 @@ export interface Runs {
   end(run: string): Promise<End | undefined>;
   writeEnd(run: string, end: End): Promise<void>;
   note(run: string, note: Note): Promise<void>;
-  /** The run's notes by row. */
-  notes(run: string): Promise<Map<number, Note>>;
+  /** Gives the run's note on a row, if there is one; it is read when it is asked for. */
+  notes(run: string): Promise<(row: number) => Promise<Note | undefined>>;
 }
 
 /** Runs below an output: `.reshoot/runs/<run>/`, with the options, the plan, the notes and the end. */
@@ -163,15 +172,15 @@ export function createRuns(files: RecordFiles): Runs {
       return found;
     },
     write: (run) => writeJson(at(run.run, 'run.json'), run),
-    writePlan: (run, rows) => files.write(at(run, 'plan.jsonl'), planLines(rows)),
+    writePlan: (run, lines) => files.write(at(run, 'plan.jsonl'), lines),
     async *plan(run) {
-      const text = await files.read(at(run, 'plan.jsonl'));
-      if (!text) throw new SurroundingsError(`the plan of run ${run} is gone: ${at(run, 'plan.jsonl')}`);
-      yield* planRows(text);
+      const name = at(run, 'plan.jsonl');
+      if (!(await files.stat(name))) throw new SurroundingsError(`the plan of run ${run} is gone: ${name}`);
+      for await (const lines of lineBlocks(files, name)) yield lines.map(plannedRow);
     },
     async row(run, place) {
       const line = await files.readRange(at(run, 'plan.jsonl'), place.from, place.length);
-      const row = rowSchema.parse(JSON.parse(line.toString('utf8'))) as Row;
+      const row = readRow(line);
       if (row.row !== place.row)
         throw new Error(`run ${run}: row ${place.row} is not at its place in the plan`);
       return row;
@@ -182,32 +191,36 @@ export function createRuns(files: RecordFiles): Runs {
     writeEnd: (run, end) => writeJson(at(run, 'end.json'), end),
     note: (run, note) => writeJson(at(run, `rows/${note.row}.json`), note),
     async notes(run) {
-      const names = await files.list(at(run, 'rows'));
-      const notes = new Map<number, Note>();
-      for (const name of names) {
-        const note = await readJson(at(run, `rows/${name}`), noteSchema);
-        if (note) notes.set(note.row, note);
-      }
-      return notes;
+      const noted = new Set((await files.list(at(run, 'rows'))).map((name) => Number.parseInt(name, 10)));
+      return async (row) => (noted.has(row) ? readJson(at(run, `rows/${row}.json`), noteSchema) : undefined);
     },
   };
 }
 
 const at = (run: string, name: string): string => `${folder}/${run}/${name}`;
 
-function* planLines(rows: Iterable<Row>): Iterable<string> {
-  for (const row of rows) yield `${JSON.stringify(row)}\n`;
+/** A row as a line of a plan with its end; its number stands first, so that it is found without reading the rest. */
+export function planLine({ row, ...rest }: Row): string {
+  return `${JSON.stringify({ row, ...rest })}\n`;
 }
 
-function* planRows(text: Buffer): Iterable<{ row: Row; place: Place }> {
-  for (let from = 0, end = 0; from < text.length; from = end + 1) {
-    end = text.indexOf(10, from);
-    if (end < 0)
-      throw new SurroundingsError('the plan is cut off: it was not written by reshoot, or damaged since');
-    const row = rowSchema.parse(JSON.parse(text.toString('utf8', from, end))) as Row;
-    yield { row, place: { row: row.row, from, length: end - from } };
-  }
+/** The row of such a line. */
+export const readRow = (line: Buffer | string): Row => rowSchema.parse(JSON.parse(String(line))) as Row;
+
+function plannedRow({ from, bytes, whole }: Line): PlannedRow {
+  const row = Number(/^\{"row":(\d+),/.exec(bytes.toString('latin1', 0, 20))?.[1]);
+  if (!whole || !row) throw new SurroundingsError(damagedPlan);
+  const read = (): Row => {
+    try {
+      return readRow(bytes);
+    } catch (error) {
+      throw new SurroundingsError(`row ${row}: ${damagedPlan}`, { cause: error });
+    }
+  };
+  return { place: { row, from, length: bytes.length }, read };
 }
+
+const damagedPlan = 'the plan is cut off or damaged: it was not written by reshoot, or was changed since';
 
 /** A run's id: sorts by time to the millisecond, and may stand in a file name and in a job's id. */
 export function newRunId(now: Date, random: string): string {

@@ -1,7 +1,8 @@
 import { rowStatuses } from '../model.ts';
+import { createScratch } from '../scratch.ts';
 import type { ReportCall, Value } from './rows.ts';
 import type { Summary } from './summary.ts';
-import { csvLine, csvTable } from './table.ts';
+import { csvHead, csvLine } from './table.ts';
 
 /** A call with the row it was made for. */
 export interface BookedCall extends ReportCall {
@@ -25,17 +26,42 @@ const runFields = [
 
 /** `calls.csv`: a line a call of all runs, by time; they may come in any order. */
 export async function* callsCsv(calls: AsyncIterable<BookedCall>): AsyncGenerator<string> {
-  const lines: string[] = [];
-  // Kept as lines, which start with the time and so sort as text: a million calls are no million objects.
-  for await (const call of calls) lines.push(csvLine(callCells(call)));
-  yield* csvTable(callFields, []);
-  yield* lines.sort();
+  yield csvHead(callFields);
+  const lines = createSorted();
+  try {
+    for await (const call of calls) lines.add(Date.parse(call.at), csvLine(callCells(call)));
+    yield* lines.inOrder();
+  } finally {
+    lines.close();
+  }
+}
+
+/** Puts lines in the order of a number; only the numbers and the lines' places are held in memory. */
+function createSorted() {
+  const text = createScratch();
+  const orders: number[] = [];
+  const starts: number[] = [];
+  return {
+    add(order: number, line: string): void {
+      orders.push(order);
+      starts.push(text.append(line));
+    },
+    *inOrder(): Generator<string> {
+      const places = Uint32Array.from(orders.keys());
+      places.sort((a, b) => (orders[a] ?? 0) - (orders[b] ?? 0));
+      for (const place of places) {
+        const from = starts[place] ?? 0;
+        yield text.read(from, (starts[place + 1] ?? text.bytes) - from).toString('utf8');
+      }
+    },
+    close: () => text.close(),
+  };
 }
 
 /** `runs.csv`: a line a run, by its start. */
-export function runsCsv(runs: readonly Summary[]): AsyncGenerator<string> {
+export function runsCsv(runs: readonly Summary[]): string {
   const inOrder = runs.toSorted((a, b) => (a.started_at < b.started_at ? -1 : 1));
-  return csvTable(runFields, inOrder.map(runCells));
+  return [csvHead(runFields), ...inOrder.map((run) => csvLine(runCells(run)))].join('');
 }
 
 function callCells(call: BookedCall): Value[] {

@@ -10,6 +10,8 @@ export interface PageHead {
   summary: Summary;
   /** The user's own columns, in the manifest's order. */
   columns: string[];
+  /** Rows that the page doesn't show, since there are too many. */
+  left: number;
 }
 
 /** Names a thumbnail by the sha256 of the whole picture, so that equal pictures share one. */
@@ -102,10 +104,11 @@ function inert(content: unknown): string {
 }
 
 /** What `page/data.js` reads beside the rows. */
-function headOf({ summary, columns }: PageHead): object {
+function headOf({ summary, columns, left }: PageHead): object {
   return {
     summary,
     columns,
+    left,
     fields: resultFields,
     othersLeft: othersLeft(summary),
     stop: stoppingOf(summary),

@@ -1,21 +1,20 @@
 import { ownCells, type ReportCall, type ReportRow, resultFields, resultOf, type Value } from './rows.ts';
-import { csvTable } from './table.ts';
+import { csvHead, csvLine, type Table } from './table.ts';
 
 /** `results.jsonl`: a line a row, with the user's columns and every call. */
-export async function* resultsJsonl(rows: AsyncIterable<ReportRow>): AsyncGenerator<string> {
-  for await (const row of rows) yield `${JSON.stringify(jsonOf(row))}\n`;
+export function resultsJsonl(): Table<ReportRow> {
+  return { head: '', line: (row) => `${JSON.stringify(jsonOf(row))}\n` };
 }
 
 /** `results.csv`: the same without the calls. `columns` are the user's, in the manifest's order. */
-export function resultsCsv(rows: AsyncIterable<ReportRow>, columns: string[]): AsyncGenerator<string> {
-  return csvTable([...resultFields, ...columns], cellsOf(rows, columns));
-}
-
-async function* cellsOf(rows: AsyncIterable<ReportRow>, columns: string[]): AsyncGenerator<Value[]> {
-  for await (const row of rows) {
-    const result = resultOf(row);
-    yield [...resultFields.map((field) => result[field]), ...ownCells(row.row, columns)];
-  }
+export function resultsCsv(columns: string[]): Table<ReportRow> {
+  return {
+    head: csvHead([...resultFields, ...columns]),
+    line(row) {
+      const result = resultOf(row);
+      return csvLine([...resultFields.map((field) => result[field]), ...ownCells(row.row, columns)]);
+    },
+  };
 }
 
 function jsonOf(row: ReportRow): Record<string, unknown> {

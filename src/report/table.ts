@@ -4,16 +4,18 @@ import type { Value } from './rows.ts';
 
 const byteOrderMark = '\uFEFF';
 
-/** A CSV line by line: BOM for spreadsheets, LF, formulas quoted (in the header too), nothing for null. */
-export async function* csvTable(
-  header: readonly string[],
-  records: AsyncIterable<readonly Value[]> | Iterable<readonly Value[]>,
-): AsyncGenerator<string> {
-  yield byteOrderMark + csvLine(header);
-  for await (const record of records) yield csvLine(record);
+/** A text file with a line an item. */
+export interface Table<Item> {
+  /** What stands before the lines. */
+  head: string;
+  /** The item's line with its end; empty where it has none. */
+  line(item: Item): string;
 }
 
-/** One record with its line end. */
+/** A CSV's first line: BOM for spreadsheets, LF, formulas quoted. */
+export const csvHead = (header: readonly string[]): string => byteOrderMark + csvLine(header);
+
+/** One record with its line end; nothing for null. */
 export function csvLine(record: readonly Value[]): string {
   // csv-stringify itself quotes only the line end that it writes, while readers split at every one.
   return stringify([record.map(cellOf)], { quoted_match: /[\r\n]/ });

@@ -1,15 +1,21 @@
+import { once } from 'node:events';
+import { PassThrough } from 'node:stream';
 import { type BookedCall, callsCsv, runsCsv } from './books.ts';
 import { failedCsv } from './failed.ts';
 import { pageHtml } from './page.ts';
+import { choosePageRows } from './page-rows.ts';
 import { resultsCsv, resultsJsonl } from './results.ts';
 import type { ReportRow } from './rows.ts';
 import { createTally, type RunFacts, type Summary, type Tally } from './summary.ts';
+import type { Table } from './table.ts';
 
-/** What a report is made from. Rows and calls are read several times, so that they need not be held in memory. */
+/** What a report is made from; rows and calls are handed over one by one, so that they need not be held in memory. */
 export interface ReportInput {
   run: RunFacts;
   /** The rows of the latest manifest, in its order. */
   rows: () => AsyncIterable<ReportRow>;
+  /** Those of them that are wanted, with their thumbnails. */
+  pageRows: (wanted: (row: number) => boolean) => Promise<AsyncIterable<ReportRow>>;
   /** Every call into this output, also of rows that have left the manifest; in any order. */
   calls: () => AsyncIterable<BookedCall>;
   /** The summaries of other runs into this output; one of the same run is replaced. */
@@ -21,19 +27,37 @@ export type Put = (name: string, content: AsyncIterable<string | Buffer> | strin
 
 /** Writes all files of the report; `summary.json` comes last, so that its presence means a whole report. */
 export async function writeReport(input: ReportInput, put: Put): Promise<Summary> {
-  const tally = createTally(input.run);
-  for await (const row of input.rows()) tally.add(row);
   const { columns } = input.run;
-  await put('results.jsonl', blocks(resultsJsonl(input.rows())));
-  await put('results.csv', blocks(resultsCsv(input.rows(), columns)));
-  await put('failed.csv', blocks(failedCsv(input.rows(), columns)));
+  const tally = createTally(input.run);
+  const chosen = choosePageRows();
+  const tables = {
+    'results.jsonl': resultsJsonl(),
+    'results.csv': resultsCsv(columns),
+    'failed.csv': failedCsv(columns),
+  };
+  const noted = noting(input.rows(), (row) => {
+    tally.add(row);
+    chosen.add(row);
+  });
+  await putTogether(tables, noted, put);
   await put('calls.csv', blocks(callsCsv(booked(input.calls(), tally))));
   const summary = tally.summary();
   const others = input.runs.filter(({ run }) => run !== summary.run);
   await put('runs.csv', runsCsv([...others, summary]));
-  await put('index.html', blocks(pageHtml(input.rows(), { summary, columns })));
+  const shown = await input.pageRows(chosen.wanted());
+  await put('index.html', blocks(pageHtml(shown, { summary, columns, left: chosen.left() })));
   await put('summary.json', `${JSON.stringify(summary, null, 2)}\n`);
   return summary;
+}
+
+async function* noting(
+  rows: AsyncIterable<ReportRow>,
+  note: (row: ReportRow) => void,
+): AsyncIterable<ReportRow> {
+  for await (const row of rows) {
+    note(row);
+    yield row;
+  }
 }
 
 /** The calls as they pass, counted: reading them once more would take as long as reading them. */
@@ -44,12 +68,58 @@ async function* booked(calls: AsyncIterable<BookedCall>, tally: Tally): AsyncIte
   }
 }
 
+const blockLength = 65_536;
+
+/** Writes several files at once from one pass over the rows. */
+async function putTogether(
+  tables: Record<string, Table<ReportRow>>,
+  rows: AsyncIterable<ReportRow>,
+  put: Put,
+): Promise<void> {
+  const files = Object.entries(tables).map(([name, table]) => {
+    const text = new PassThrough();
+    // Its error is told by the one who made it, also where nobody reads the text any more.
+    text.on('error', () => undefined);
+    // Whoever fails first has the word; the others end with it.
+    const written = put(name, text).catch((error: unknown) => {
+      text.destroy();
+      throw error;
+    });
+    return { table, text, written, block: table.head };
+  });
+  const allWritten = Promise.all(files.map(({ written }) => written));
+  const failed = allWritten.then(() => undefined);
+  failed.catch(() => undefined);
+  const flush = async (file: (typeof files)[number]): Promise<void> => {
+    const { text, block } = file;
+    file.block = '';
+    if (block !== '' && !text.write(block)) await Promise.race([once(text, 'drain'), failed]);
+  };
+  try {
+    for await (const row of rows) {
+      for (const file of files) {
+        file.block += file.table.line(row);
+        if (file.block.length > blockLength) await flush(file);
+      }
+    }
+    for (const file of files) {
+      await flush(file);
+      file.text.end();
+    }
+  } catch (error) {
+    for (const { text } of files) text.destroy(error as Error);
+    await Promise.allSettled(files.map(({ written }) => written));
+    throw error;
+  }
+  await allWritten;
+}
+
 /** Lines joined to blocks of about 64 KB, or a million rows would be as many writes. */
 async function* blocks(lines: AsyncIterable<string>): AsyncGenerator<string> {
   let block = '';
   for await (const line of lines) {
     block += line;
-    if (block.length < 65_536) continue;
+    if (block.length < blockLength) continue;
     yield block;
     block = '';
   }

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { createReadStream, type Dirent } from 'node:fs';
 import {
   constants,
   copyFile,
@@ -7,6 +7,7 @@ import {
   lstat,
   mkdir,
   open,
+  opendir,
   readdir,
   readFile,
   realpath,
@@ -50,6 +51,10 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
     return path;
   };
   const inside = (name: string): Promise<string> => within(at(name), dirname(at(name)), name);
+  const entered = async (folder: string): Promise<string> => {
+    const path = folder === '' ? root : at(folder);
+    return within(path, path, folder);
+  };
   /** Makes the file's folder, and looks again: it may have been swapped meanwhile. */
   const ready = async (name: string): Promise<string> => {
     await mkdir(dirname(await inside(name)), { recursive: true });
@@ -99,11 +104,14 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
         await optional(rm(await inside(name), { force: true }));
       }),
     leadsOut: (name) => guarded(name, async () => leadsOut(root, dirname(at(name)))),
-    list: (folder) =>
-      guarded(folder, async () => {
-        const path = folder === '' ? root : at(folder);
-        return listFolder(await within(path, path, folder));
-      }),
+    list: (folder) => guarded(folder, async () => listFolder(await entered(folder))),
+    dated: (folder) => guarded(folder, async () => datedFolder(await entered(folder))),
+    async *scan(folder) {
+      const open = await guarded(folder, async () =>
+        optional(opendir(await entered(folder), { bufferSize: 1000 })),
+      );
+      for await (const entry of open ?? []) if (!isTemporary(entry.name)) yield nameOf(entry);
+    },
   };
 }
 
@@ -164,9 +172,19 @@ async function statFile(file: string, name: string): Promise<StoredFile | undefi
 
 async function listFolder(folder: string): Promise<string[]> {
   const entries = (await optional(readdir(folder, { withFileTypes: true }))) ?? [];
-  return entries
-    .filter((entry) => !isTemporary(entry.name))
-    .map((entry) => (entry.isDirectory() ? `${entry.name}/` : entry.name));
+  return entries.filter((entry) => !isTemporary(entry.name)).map(nameOf);
+}
+
+const nameOf = (entry: Dirent): string => (entry.isDirectory() ? `${entry.name}/` : entry.name);
+
+/** Without a link followed; what is gone meanwhile is left out. */
+async function datedFolder(folder: string): Promise<{ name: string; changedMs: number }[]> {
+  const names = (await optional(readdir(folder))) ?? [];
+  const facts = await Promise.all(names.map((name) => optional(lstat(join(folder, name)))));
+  return names.flatMap((name, i) => {
+    const changedMs = facts[i]?.mtimeMs;
+    return changedMs === undefined || isTemporary(name) ? [] : { name, changedMs };
+  });
 }
 
 const temporaryBeside = (file: string): string => join(dirname(file), `.reshoot-${randomUUID()}.tmp`);

@@ -47,4 +47,8 @@ export interface Storage {
   leadsOut(name: string): Promise<boolean>;
   /** Files and folders (their names end with `/`) directly in a folder; none where it is missing. */
   list(folder: string): Promise<string[]>;
+  /** The same with the time of each one's last change, epoch milliseconds; of a folder: when something in it came or went. */
+  dated(folder: string): Promise<{ name: string; changedMs: number }[]>;
+  /** The same one by one, for folders of any size. */
+  scan(folder: string): AsyncIterable<string>;
 }

@@ -133,9 +133,8 @@ async function written(
         columns,
         ...(stop && { stop }),
       },
-      rows: async function* () {
-        yield* rows;
-      },
+      rows: () => streamed(rows),
+      pageRows: async (wanted) => streamed(rows.filter(({ row }) => wanted(row.row))),
       calls: async function* () {
         for (const { row, calls } of rows) for (const call of calls) yield { ...call, id: row.id };
       },
@@ -144,6 +143,10 @@ async function written(
     put,
   );
   return join(out, 'report', 'index.html');
+}
+
+async function* streamed<T>(items: T[]): AsyncGenerator<T> {
+  yield* items;
 }
 
 interface Seen {

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkManifest } from '../../src/batch/check.ts';
+import { createDraft } from '../../src/batch/draft.ts';
 import { openDesks } from '../../src/batch/desks.ts';
 import { openOutput } from '../../src/batch/output.ts';
 import { planRun } from '../../src/batch/plan.ts';
@@ -76,7 +77,7 @@ describe('a Redis that loses its data', () => {
   });
 
   it('does not bring a cancelled run back to life', async () => {
-    await open({ limit: 2, windowMs: 2000, latency: steady(1500) });
+    await open({ limit: 2, windowMs: 10_000, latency: steady(1500) });
     const run = rig.start(['run', await rig.manifest(prompts(8)), ...small]);
     await until(() => rig.simulator.inFlight === 2);
     const id = await redis.hkeys('{reshoot}:runs');
@@ -95,16 +96,18 @@ it('a plan is not begun any more once its user has stopped it', async () => {
   const flags = { name: '{id}.{ext}', map: [], size: '64x64', ratio: '1:1', route: '1', maxAttempts: '4' };
   const rest = { retryBudget: '10%', concurrency: 'auto', timeout: '300s' };
   const options = readPlanOptions(file, { ...flags, ...rest }, config);
-  const found = await checkManifest(file, options, rig.out, undefined);
+  const draft = createDraft();
+  const { manifest } = await checkManifest(file, options, { target: rig.out, output: undefined }, draft);
+  const checked = { manifest, draft };
   const desks = await openDesks(config, createLog('silent'));
   try {
     const output = await openOutput(rig.out);
     const order = { ...options, submitted: true };
     const stopped = { ...order, stop: AbortSignal.abort('SIGINT') };
-    expect(await planRun(found.manifest, output, stopped, desks)).toBeUndefined();
+    expect(await planRun(checked, output, stopped, desks)).toBeUndefined();
     expect(await desks.desk.runs()).toEqual([]);
     const going = { ...order, stop: new AbortController().signal };
-    expect(await planRun(found.manifest, output, going, desks)).toMatchObject({ how: 'new' });
+    expect(await planRun(checked, output, going, desks)).toMatchObject({ how: 'new' });
   } finally {
     await desks.leave();
   }

@@ -1,6 +1,17 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -39,6 +50,12 @@ async function treeOf(folder: string): Promise<string[]> {
 }
 
 const textOf = async (name: string): Promise<string | undefined> => (await storage.read(name))?.toString();
+
+async function scanned(folder: string): Promise<string[]> {
+  const names: string[] = [];
+  for await (const name of storage.scan(folder)) names.push(name);
+  return names;
+}
 
 describe('opening', () => {
   it('makes the folder as anybody would, and its own part of it private', async () => {
@@ -89,6 +106,8 @@ describe('reading and writing', () => {
       expect([name, await storage.hash(name)]).toEqual([name, undefined]);
       expect([name, await storage.stat(name)]).toEqual([name, undefined]);
       expect([name, await storage.list(name)]).toEqual([name, []]);
+      expect([name, await storage.dated(name)]).toEqual([name, []]);
+      expect([name, await scanned(name)]).toEqual([name, []]);
       await expect(storage.readRange(name, 0, 1)).rejects.toThrow(SurroundingsError);
     }
     expect(await storage.read('folder')).toBeUndefined();
@@ -228,6 +247,25 @@ describe('move and remove', () => {
   });
 });
 
+describe('looking through a folder', () => {
+  it('gives the same names one by one, and the time at which each last changed', async () => {
+    const names = Array.from({ length: 2500 }, (_, i) => `${i}.txt`);
+    await mkdir(join(out, 'full/deep'), { recursive: true });
+    await Promise.all(names.map((name) => writeFile(join(out, 'full', name), 'x')));
+    await writeFile(join(out, 'full', '.reshoot-left-behind.tmp'), 'x');
+    const longAgo = new Date('2026-01-01T00:00:00.250Z');
+    await utimes(join(out, 'full', '7.txt'), longAgo, longAgo);
+    expect((await scanned('full')).toSorted()).toEqual([...names, 'deep/'].toSorted());
+    const dated = new Map((await storage.dated('full')).map(({ name, changedMs }) => [name, changedMs]));
+    expect([...dated.keys()].toSorted()).toEqual([...names, 'deep'].toSorted());
+    expect(dated.get('7.txt')).toBe(longAgo.getTime());
+    const before = dated.get('deep')!;
+    await storage.write('full/deep/x', 'x');
+    const after = (await storage.dated('full')).find(({ name }) => name === 'deep')!;
+    expect(after.changedMs).toBeGreaterThan(before);
+  });
+});
+
 describe('the root', () => {
   const calls: [string, (name: string) => Promise<unknown>][] = [
     ['read', (name) => storage.read(name)],
@@ -243,6 +281,8 @@ describe('the root', () => {
     ['move to', (name) => storage.move('ours', name)],
     ['remove', (name) => storage.remove(name)],
     ['list', (name) => storage.list(name)],
+    ['dated', (name) => storage.dated(name)],
+    ['scan', (name) => scanned(name)],
   ];
 
   beforeEach(async () => {
@@ -257,7 +297,7 @@ describe('the root', () => {
     expect(await textOf('ours')).toBe('ours');
   };
 
-  it.each(calls)('%s refuses a name that is none below it', async (_name, call) => {
+  it.each(calls)('%s refuses a name that is none below it', async (what, call) => {
     const names = [
       '',
       '.',
@@ -269,7 +309,7 @@ describe('the root', () => {
       'a/./b',
     ];
     for (const name of [...names, '..\\outside\\theirs', 'a\0b', 'a/']) {
-      if (name === '' && call === calls.at(-1)![1]) continue;
+      if (name === '' && ['list', 'dated', 'scan'].includes(what)) continue;
       await expect(call(name), name).rejects.toThrow('is no name below the output');
     }
     await unharmed();

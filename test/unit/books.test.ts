@@ -1,9 +1,11 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { addUp } from '../../src/records/books.ts';
-import { callId, type Call } from '../../src/records/call.ts';
+import { callId, keyOf, type Call } from '../../src/records/call.ts';
+import { readHead, toLine } from '../../src/records/index-file.ts';
 import type { Run } from '../../src/records/runs.ts';
 import { judge } from '../../src/records/state.ts';
+import type { Stories } from '../../src/records/stories.ts';
 import { callOf, endings, type Ending } from '../fixtures/call.ts';
 
 const run: Run = {
@@ -22,8 +24,16 @@ const run: Run = {
   force: false,
 };
 
-async function* streamed(stories: Call[][]): AsyncGenerator<{ calls: Call[] }> {
-  for (const calls of stories) yield { calls };
+/** Stories that stand in the index: only those are read whose lines' heads are wanted. */
+function streamed(stories: Call[][]): Pick<Stories, 'all'> {
+  return {
+    async *all(wanted = () => true) {
+      for (const calls of stories) {
+        const head = readHead(toLine(keyOf(calls[0]?.id ?? ''), 1, calls));
+        if (head && wanted(head)) yield { id: calls[0]?.id ?? '', calls };
+      }
+    },
+  };
 }
 
 const booksOf = (stories: Call[][], since = 0, lives = true) =>

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ManifestOptions } from '../../src/manifest/options.ts';
-import { readManifest, type Manifest } from '../../src/manifest/read.ts';
+import { readAll, type Whole } from '../fixtures/manifest.ts';
 
 const base = mkdtempSync(join(tmpdir(), 'manifest-folder-'));
 afterAll(() => rmSync(base, { recursive: true }));
@@ -24,27 +24,18 @@ const add = (folder: string, names: string[], content: string | Buffer = png): v
   }
 };
 
-const defaults: ManifestOptions = {
-  name: '{id}.{ext}',
-  map: {},
-  prompt: 'on plain white',
-  size: '2K',
-  ratio: '1:1',
-  route: 1,
-  skipInvalid: false,
-};
-const read = (folder: string, options: Partial<ManifestOptions> = {}): Promise<Manifest> =>
-  readManifest(folder, { ...defaults, ...options });
+const read = (folder: string, options: Partial<ManifestOptions> = {}): Promise<Whole> =>
+  readAll(folder, { prompt: 'on plain white', ...options });
 const ids = async (folder: string): Promise<string[]> => (await read(folder)).rows.map(({ id }) => id);
 
 describe('a folder of pictures', () => {
   it('becomes a row a picture, in an order of names and numbers, with ids of paths', async () => {
     const folder = make(['b10.JPG', 'b2.webp', 'sub/deep/c.png', 'sub/b2.jpeg', 'a.png']);
-    const { rows, findings, notes, columns } = await read(folder, {
+    const { rows, findings, manifest } = await read(folder, {
       prompt: '{{folder}}/{{file}} {{image}}',
       imageRoot: '/nowhere',
     });
-    expect([findings, columns]).toEqual([[], ['folder', 'file']]);
+    expect([findings, manifest.columns]).toEqual([[], ['folder', 'file']]);
     expect(rows.map(({ id, prompt, output }) => [id, prompt, output])).toEqual([
       ['a', '/a.png a.png', 'a.{ext}'],
       ['b2', '/b2.webp b2.webp', 'b2.{ext}'],
@@ -53,7 +44,7 @@ describe('a folder of pictures', () => {
       ['sub/deep/c', 'sub/deep/c.png sub/deep/c.png', 'sub_deep_c.{ext}'],
     ]);
     expect(rows[4]?.pictures).toMatchObject([{ path: join(folder, 'sub/deep/c.png') }]);
-    expect(notes).toMatchObject([
+    expect(manifest.notes).toMatchObject([
       { file: join(folder, 'a.png'), problem: expect.stringContaining('folder') },
     ]);
   });
@@ -82,9 +73,9 @@ describe('a folder of pictures', () => {
   it('leaves out what systems leave in folders silently, and what is no picture with one note', async () => {
     const litter = ['.DS_Store', '.hidden.jpg', '.git/a.jpg', '__MACOSX/a.jpg', '@eaDir/a.jpg', 'Thumbs.db'];
     const folder = make(['a.jpg', ...litter, 'list.csv', 'b.txt', 'sub/raw.CR2']);
-    const { rows, notes } = await read(folder);
+    const { rows, manifest } = await read(folder);
     expect(rows.map(({ id }) => id)).toEqual(['a']);
-    expect(notes.map(({ file, problem }) => [file, problem])).toEqual([
+    expect(manifest.notes.map(({ file, problem }) => [file, problem])).toEqual([
       [folder, '"b.txt" is left out: it is no picture by its name (and 2 more of the kind)'],
     ]);
   });
@@ -96,33 +87,35 @@ describe('a folder of pictures', () => {
     symlinkSync(outside, join(folder, 'outside'));
     symlinkSync('..', join(folder, 'sub/loop'));
     symlinkSync('gone.jpg', join(folder, 'dangling.jpg'));
-    const { rows, notes } = await read(folder);
+    const { rows, manifest } = await read(folder);
     expect(rows.map(({ id }) => id)).toEqual(['a', 'sub/b']);
-    expect(notes).toMatchObject([{ problem: expect.stringMatching(/"dangling.jpg".*link.*3 more/) }]);
+    expect(manifest.notes).toMatchObject([
+      { problem: expect.stringMatching(/"dangling.jpg".*link.*3 more/) },
+    ]);
     symlinkSync(folder, join(base, 'door'));
     expect(await ids(join(base, 'door'))).toEqual(['a', 'sub/b']);
   });
 
   it('leaves out reshoot’s own outputs wholly, and is none itself', async () => {
     const folder = make(['a.jpg', 'out/a.jpg', 'out/sub/b.jpg', 'out/.reshoot/runs/r/plan.jsonl']);
-    const { rows, notes } = await read(folder);
+    const { rows, manifest } = await read(folder);
     expect(rows.map(({ id }) => id)).toEqual(['a']);
-    expect(notes).toMatchObject([{ problem: expect.stringMatching(/"out".*reshoot's results/) }]);
+    expect(manifest.notes).toMatchObject([{ problem: expect.stringMatching(/"out".*reshoot's results/) }]);
     await expect(read(join(folder, 'out'))).rejects.toThrow(/is an output of reshoot's/);
   });
 
   it('names the picture where a manifest has lines', async () => {
     const folder = make(['a.jpg', 'sub/b.jpg', 'sub/c.jpg']);
     add(folder, ['sub/scan.tif', 'pipe|d.jpg'], 'II*\0....');
-    const manifest = await read(folder, { name: '{folder}x.{ext}' });
-    expect(manifest.findings.map(({ file, line, problem }) => [file, line, problem])).toEqual([
+    const { rows, findings, places, manifest } = await read(folder, { name: '{folder}x.{ext}' });
+    expect(findings.map(({ file, line, problem }) => [file, line, problem])).toEqual([
       [join(folder, 'pipe|d.jpg'), undefined, expect.stringContaining('holds |')],
       [join(folder, 'sub/c.jpg'), undefined, expect.stringContaining('"sub/b.jpg" writes the same file')],
       [join(folder, 'sub/scan.tif'), undefined, expect.stringContaining('"sub/b.jpg" writes the same file')],
       [join(folder, 'sub/scan.tif'), undefined, expect.stringContaining('of type TIFF')],
     ]);
     expect(manifest.unskippable).toBe(false);
-    expect(manifest.rows.map(manifest.placeOf)[2]).toEqual({ file: join(folder, 'sub/b.jpg') });
+    expect([rows[2]?.id, places[2]]).toEqual(['sub/b', { file: join(folder, 'sub/b.jpg') }]);
   });
 
   it('takes hostile names as they are', async () => {

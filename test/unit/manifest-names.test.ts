@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { giveIds, idFlaw } from '../../src/manifest/ids.ts';
+import { createIds, idFlaw, type IdSource } from '../../src/manifest/ids.ts';
 import {
   checkNameTemplate,
   createNameRegister,
@@ -105,7 +105,7 @@ describe('names as given', () => {
 });
 
 const meetings = (...names: string[]): (number | undefined)[] => {
-  const meets = createNameRegister<number>();
+  const meets = createNameRegister();
   return names.map((name, at) => meets(name, at + 1));
 };
 
@@ -139,7 +139,7 @@ describe('names together', () => {
     );
     fc.assert(
       fc.property(names, fc.constantFrom('jpg', 'png', 'webp'), (names, ext) => {
-        const meets = createNameRegister<number>();
+        const meets = createNameRegister();
         const kept = names.filter(
           (name, at) => nameFlaw(name) === undefined && meets(name, at) === undefined,
         );
@@ -150,6 +150,12 @@ describe('names together', () => {
   });
 });
 
+/** As they are given when the table was read once before. */
+const giveIds = (rows: IdSource[]): string[] => {
+  const ids = createIds();
+  for (const { given } of rows) if (given !== '') ids.reserve(given);
+  return rows.map((row, at) => ids.take(row, at + 1));
+};
 const ids = (...images: string[]): string[] => giveIds(images.map((image) => ({ given: '', image })));
 
 describe('ids', () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { ManifestOptions } from '../../src/manifest/options.ts';
-import { readManifest, type Manifest } from '../../src/manifest/read.ts';
+import { readAll, type Whole } from '../fixtures/manifest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'manifest-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -17,18 +17,10 @@ const put = (name: string, content: string | Buffer): string => {
 };
 for (const name of ['a.png', 'b.jpg', 'sub/c.png', '红 鞋.png']) put(name, png);
 
-const defaults: ManifestOptions = {
-  name: '{id}.{ext}',
-  map: {},
-  size: '2K',
-  ratio: '1:1',
-  route: 1,
-  skipInvalid: false,
-};
 let count = 0;
-const read = (text: string | Buffer, options: Partial<ManifestOptions> = {}): Promise<Manifest> =>
-  readManifest(put(`m${++count}.csv`, text), { ...defaults, ...options });
-const brief = ({ findings }: Manifest): (number | string | undefined)[][] =>
+const read = (text: string | Buffer, options: Partial<ManifestOptions> = {}): Promise<Whole> =>
+  readAll(put(`m${++count}.csv`, text), options);
+const brief = ({ findings }: Whole): (number | string | undefined)[][] =>
   findings.map(({ line, column, problem }) => [line, column, problem]);
 /** The one problem of a single row with this picture cell. */
 const pictureProblem = async (cell: string): Promise<string> => {
@@ -38,7 +30,7 @@ const pictureProblem = async (cell: string): Promise<string> => {
 
 describe('a sound manifest', () => {
   it('becomes rows with defaults, checked values and the user’s own columns', async () => {
-    const { rows, findings, notes, columns } = await read(
+    const { rows, findings, manifest } = await read(
       'sku,image,prompt,size,ratio,route,output,Farbe,status\r\n' +
         '00123,a.png,make it red,,,,,rot ,neu\r\n' +
         '1E5,sub/c.png,blue,4k,16:9,2,web/blue.png,,\r\n' +
@@ -46,8 +38,8 @@ describe('a sound manifest', () => {
       { size: '1k' },
     );
     expect(findings).toEqual([]);
-    expect(notes).toEqual([]);
-    expect(columns).toEqual(['Farbe', 'col_status']);
+    expect(manifest.notes).toEqual([]);
+    expect(manifest.columns).toEqual(['Farbe', 'col_status']);
     expect(rows[0]).toEqual({
       row: 1,
       line: 2,
@@ -74,7 +66,7 @@ describe('a sound manifest', () => {
   });
 
   it('fills --prompt and a row’s own prompt from columns, once, and remarks on gaps', async () => {
-    const { rows, notes, findings } = await read(
+    const { rows, manifest, findings } = await read(
       'SKU,image,prompt,Farbe (dt.)\n1,a.png,,{{SKU}} $& rot\n2,b.jpg,own {{Farbe (dt.)}} {{what}},blau\n3,b.jpg,,\n',
       { prompt: 'A {{Farbe (dt.)}} shoe {{id}} in {{size}}' },
     );
@@ -84,7 +76,7 @@ describe('a sound manifest', () => {
       'own blau {{what}}',
       'A  shoe 3 in 2K',
     ]);
-    expect(notes.map(({ line, problem }) => [line, problem])).toEqual([
+    expect(manifest.notes.map(({ line, problem }) => [line, problem])).toEqual([
       [3, '{{what}} names no column and is sent as it stands'],
       [4, '{{Farbe (dt.)}} is empty in the prompt'],
     ]);
@@ -98,10 +90,10 @@ describe('a sound manifest', () => {
   });
 
   it('reads a failed.csv: formulas unquoted, error columns dropped, prompts and names final', async () => {
-    const { rows, retry, columns, findings } = await read(
+    const { rows, manifest, findings } = await read(
       `\uFEFFid,image,prompt,output,Note,error_code,error_message\r\n'=1,${join(folder, 'a.png')},"'-5% {{Note}}",x.{ext},'@me,timeout,x\r\n`,
     );
-    expect([retry, columns, findings]).toEqual([true, ['Note'], []]);
+    expect([manifest.retry, manifest.columns, findings]).toEqual([true, ['Note'], []]);
     expect(rows[0]).toMatchObject({
       id: '=1',
       prompt: '-5% {{Note}}',
@@ -113,13 +105,13 @@ describe('a sound manifest', () => {
 
 describe('an unsound manifest', () => {
   it('tells all problems at once: five in one row, three in another', async () => {
-    const manifest = await read(
+    const whole = await read(
       'id,image,prompt,size,ratio,route,output\n' +
         'ok,a.png,x,,,,\n' +
         'p,missing.png,"",3K,2:1,3,x.jpg\n' +
         'ok,b.jpg,x,8x8,,,../up.jpg\n',
     );
-    expect(brief(manifest)).toEqual([
+    expect(brief(whole)).toEqual([
       [3, 'size', 'this is no size that the API knows'],
       [3, 'ratio', 'this is no ratio that the API knows'],
       [3, 'route', 'this is no route that the API knows'],
@@ -129,27 +121,27 @@ describe('an unsound manifest', () => {
       [4, 'id', 'line 2 has the same id'],
       [4, 'output', 'the name leads out of its folder (. or ..)'],
     ]);
-    for (const finding of manifest.findings) expect(finding.remedy.length).toBeGreaterThan(10);
-    expect(manifest.findings[0]).toMatchObject({ file: join(folder, `m${count}.csv`), value: '3K' });
-    expect(manifest.rows.map(({ invalid }) => invalid === undefined)).toEqual([true, false, false]);
-    expect(manifest.rows[2]).toMatchObject({
+    for (const finding of whole.findings) expect(finding.remedy.length).toBeGreaterThan(10);
+    expect(whole.findings[0]).toMatchObject({ file: join(folder, `m${count}.csv`), value: '3K' });
+    expect(whole.rows.map(({ invalid }) => invalid === undefined)).toEqual([true, false, false]);
+    expect(whole.rows[2]).toMatchObject({
       output: '',
       invalid: expect.stringContaining('id: line 2 has'),
     });
-    expect(manifest.unskippable).toBe(false);
+    expect(whole.manifest.unskippable).toBe(false);
   });
 
   it('tells what is wrong with the whole table once', async () => {
-    const manifest = await read('Titel,Image Scr\nx,a.png\ny,b.jpg\n', {
+    const whole = await read('Titel,Image Scr\nx,a.png\ny,b.jpg\n', {
       name: '{Titl}.{ext}',
       prompt: '{{Tittel}}',
     });
-    expect(manifest.findings).toMatchObject([
+    expect(whole.findings).toMatchObject([
       { problem: 'the table has no column of pictures', remedy: expect.stringContaining('"Image Scr"?') },
       { problem: expect.stringContaining('--name asks for "Titl"'), remedy: 'did you mean "Titel"?' },
       { problem: expect.stringContaining('--prompt asks for "Tittel"'), remedy: 'did you mean "Titel"?' },
     ]);
-    expect(manifest.unskippable).toBe(true);
+    expect(whole.manifest.unskippable).toBe(true);
     expect(brief(await read('id,image\n1,a.png\n'))).toEqual([
       [undefined, undefined, 'the table has no column of prompts, and there is no --prompt'],
     ]);
@@ -162,21 +154,21 @@ describe('an unsound manifest', () => {
   });
 
   it('says one thing of a row whose cells cannot be told apart, and goes on', async () => {
-    const manifest = await read('id,image,prompt\n1,nope.png\n2,b.jpg,x\n3,a.png,"x\n');
-    expect(brief(manifest)).toEqual([
-      [4, undefined, expect.stringContaining('never closed')],
+    const whole = await read('id,image,prompt\n1,nope.png\n2,b.jpg,x\n3,a.png,"x\n');
+    expect(brief(whole)).toEqual([
       [2, undefined, 'the row has 2 cells, but the header has 3 columns'],
+      [4, undefined, expect.stringContaining('never closed')],
     ]);
-    expect(manifest.rows.map(({ id, invalid }) => [id, invalid !== undefined])).toEqual([
+    expect(whole.rows.map(({ id, invalid }) => [id, invalid !== undefined])).toEqual([
       ['1', true],
       ['2', false],
     ]);
-    expect(manifest.unskippable).toBe(true);
+    expect(whole.manifest.unskippable).toBe(true);
   });
 
   it('refuses names that meet, the later row', async () => {
-    const manifest = await read('id,image,prompt,output\na b,a.png,x,\na_b,a.png,x,\nc,a.png,x,A_B.PNG\n');
-    expect(brief(manifest)).toEqual([
+    const whole = await read('id,image,prompt,output\na b,a.png,x,\na_b,a.png,x,\nc,a.png,x,A_B.PNG\n');
+    expect(brief(whole)).toEqual([
       [3, undefined, expect.stringContaining('line 2 writes the same file')],
       [4, 'output', expect.stringContaining('line 2 writes the same file')],
     ]);
@@ -198,8 +190,8 @@ describe('an unsound manifest', () => {
     expect(first.rows.map(({ invalid }) => invalid)).toEqual([undefined, undefined, undefined]);
     const second = await read(text, { ids: ['2', '4'] });
     expect(second.findings.map(({ line, value }) => [line, value])).toEqual([
-      [undefined, '4'],
       [3, 'nope.png'],
+      [undefined, '4'],
     ]);
   });
 });
@@ -207,7 +199,7 @@ describe('an unsound manifest', () => {
 describe('pictures', () => {
   it('are addresses, files below the root, or embedded', async () => {
     const data = `data:image/jpeg;base64,${png.toString('base64')}`;
-    const { rows, findings, notes, embedded } = await read(
+    const { rows, findings, manifest, embedded } = await read(
       `prompt,image\nx,https://x.org/a.jpg | http://x.org/ü.png\nx,"${data}"\nx,/sub/c.png\nx,${join(folder, 'a.png')}\nx,红 鞋.png|a.png\n`,
     );
     expect(findings).toEqual([]);
@@ -225,7 +217,7 @@ describe('pictures', () => {
       ['sub/c.png', 'a.png', '红 鞋.png', 'a.png'].map((name) => ({ path: join(folder, name) })),
     );
     expect(rows.map(({ id }) => id)).toEqual(['a', 'row-2', 'c', 'a-2', '红 鞋']);
-    expect(notes).toMatchObject([
+    expect(manifest.notes).toMatchObject([
       { line: 2, problem: expect.stringMatching(/more than one picture.*\(2 rows\)/) },
     ]);
   });
@@ -295,7 +287,7 @@ describe('pictures', () => {
 });
 
 const refusal = async (file: string, options: Partial<ManifestOptions> = {}): Promise<string> =>
-  readManifest(file, { ...defaults, ...options }).then(
+  readAll(file, options).then(
     () => 'read',
     (error: Error) => `${error.name}: ${error.message}`,
   );

@@ -128,6 +128,7 @@ async function written(
         ...(stop && { stop }),
       },
       rows: () => streamed(given),
+      pageRows: async (wanted) => streamed(given.filter(({ row }) => wanted(row.row))),
       calls: () => streamed(booked),
       runs: [{ ...summaryOfR1, run: 'r2' }, summaryOfR1],
     },

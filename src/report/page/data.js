@@ -76,6 +76,7 @@ import { words } from './words.js';
  * @property {string[]} columns
  * @property {string[]} fields
  * @property {number} othersLeft Rows that were not chosen and are not done, the invalid ones aside
+ * @property {number} left Rows that the page doesn't hold, since there are too many
  * @property {Stopping} [stop] Why the run stopped
  * @property {Record<string, string>} meanings What the error codes mean, in English
  * @property {{

@@ -30,7 +30,7 @@ search.addEventListener('input', () => choose({ text: search.value }));
 const statuses = /** @type {Status[]} */ (Object.keys(words.status));
 const present = statuses.filter((status) => head.summary.rows[status] > 0);
 const outcomes = [undefined, ...present].map((status) => {
-  const count = status ? head.summary.rows[status] : rows.length;
+  const count = status ? head.summary.rows[status] : rows.length + head.left;
   const made = button(
     status ? words.status[status] : words.all,
     () => choose({ status }),
@@ -48,6 +48,8 @@ const views = /** @type {const} */ (['pairs', 'results']).map((view) => {
 
 const count = element('p', 'shown');
 count.role = 'status';
+const partly = element('p', 'partly', words.partly(number(rows.length), number(rows.length + head.left)));
+partly.hidden = head.left === 0;
 const nothing = element('p', 'nothing', rows.length === 0 ? words.empty : words.none);
 if (rows.length > 0)
   nothing.append(
@@ -115,6 +117,7 @@ document.querySelector('#page')?.append(
     search.focus();
   }),
   element('div', 'filters', share(), choice, element('div', 'finding', search, switcher, count)),
+  partly,
   nothing,
   sheet.element,
   detail.element,

@@ -45,6 +45,9 @@ const english = {
   results: 'After only',
   none: 'No row fits this filter.',
   empty: 'This run has no rows.',
+  /** @param {string} shown @param {string} all */
+  partly: (shown, all) =>
+    `This page shows ${shown} of ${all} rows, those that are not done first; results.csv holds all of them.`,
   before: 'Before',
   after: 'After',
   beforeOf: 'Before: ',
@@ -186,6 +189,7 @@ const chinese = {
   results: '只看成图',
   none: '没有符合筛选条件的行。',
   empty: '本批次没有任何行。',
+  partly: (shown, all) => `本页显示 ${all} 行中的 ${shown} 行，未完成的优先；全部行见 results.csv。`,
   before: '原图',
   after: '成图',
   beforeOf: '原图：',

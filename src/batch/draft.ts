@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { KeyTable } from '../key-table.ts';
+import type { Row } from '../model.ts';
+import { planLine, readRow } from '../records/runs.ts';
+import { createScratch } from '../scratch.ts';
+
+/** A manifest's rows on their way to a plan: what was checked is what is planned. */
+export interface Draft {
+  readonly rows: number;
+  /** Rows that are to be done: chosen, and valid. */
+  readonly chosen: number;
+  /** Some picture stood in the manifest itself. */
+  readonly hasEmbedded: boolean;
+  add(row: Row): void;
+  embed(sha256: string, bytes: Buffer): void;
+  /** The content of a `data:` picture. */
+  embedded(sha256: string): Buffer | undefined;
+  /** All rows in order, as a plan's lines. */
+  lines(): Iterable<Buffer>;
+  /** All rows in order. */
+  all(): Iterable<Row>;
+  /** Finds rows by their ids. */
+  byId(): (id: string) => Row | undefined;
+  /** sha256 of what is asked for: equal drafts make one plan. Lines' numbers and what stands in the way aren't asked for. */
+  asked(): string;
+  close(): void;
+}
+
+export function createDraft(): Draft {
+  const lines = createScratch();
+  const contents = createScratch();
+  /** Where a content's length stands, four bytes before it. */
+  const places = new KeyTable();
+  const asked = createHash('sha256');
+  const sized = Buffer.alloc(4);
+  /** Where each row's line begins. */
+  const starts: number[] = [];
+  let chosen = 0;
+
+  function* all(): Iterable<Row> {
+    for (const line of lines.lines()) yield readRow(line);
+  }
+  const rowAt = (at: number): Row => {
+    const from = starts[at] ?? 0;
+    return readRow(lines.read(from, (starts[at + 1] ?? lines.bytes) - from));
+  };
+
+  return {
+    get rows() {
+      return starts.length;
+    },
+    get chosen() {
+      return chosen;
+    },
+    get hasEmbedded() {
+      return places.size > 0;
+    },
+    add(row) {
+      starts.push(lines.append(planLine(row)));
+      const { line: _line, replaces: _replaces, ...rest } = row;
+      asked.update(JSON.stringify(rest));
+      if (row.selected && row.invalid === undefined) chosen += 1;
+    },
+    embed(sha256, bytes) {
+      if (places.has(sha256)) return;
+      sized.writeUInt32LE(bytes.length);
+      places.set(sha256, contents.appendBytes(Buffer.from(sized)));
+      contents.appendBytes(bytes);
+    },
+    embedded(sha256) {
+      const at = places.get(sha256);
+      return at === undefined ? undefined : contents.read(at + 4, contents.read(at, 4).readUInt32LE());
+    },
+    lines: () => lines.blocks(),
+    all,
+    byId() {
+      const places = new KeyTable();
+      let place = 0;
+      for (const row of all()) places.set(row.id, place++);
+      return (id) => {
+        const at = places.get(id);
+        const row = at === undefined ? undefined : rowAt(at);
+        return row?.id === id ? row : undefined;
+      };
+    },
+    asked: () => asked.copy().digest('hex'),
+    close() {
+      lines.close();
+      contents.close();
+    },
+  };
+}

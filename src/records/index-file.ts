@@ -1,0 +1,109 @@
+import { z } from 'zod';
+import { KeyTable } from '../key-table.ts';
+import { callSchema, type Call } from './call.ts';
+import type { RecordFiles } from './files.ts';
+import { lineBlocks } from './lines.ts';
+
+/** A line a row, derived from its records, so that a start reads one file instead of as many as there are rows. */
+export const indexName = '.reshoot/index.jsonl';
+
+/** What the beginning of a line tells without reading the rest of it. */
+export interface LineHead {
+  /** Names the row's folder of records. */
+  key: string;
+  /** When that folder last changed, epoch milliseconds: the line is believed only while this holds. */
+  changedMs: number;
+  /** When its last call was started, epoch milliseconds, and by which run. */
+  at: number;
+  run: string;
+  /** Calls that brought a picture. */
+  pictures: number;
+}
+
+/** Longer than the head of any line. */
+export const longestHead = 300;
+const head =
+  /^\{"v":2,"key":"([0-9a-f]{40})","changed_ms":([\d.]+),"at":(\d+),"run":"([\w-]{1,60})","pictures":(\d+),"calls":/;
+const body = z.object({ v: z.literal(2), key: z.string(), calls: z.array(callSchema) });
+
+/** @param text the line, or as much of it as `longestHead`; undefined: it is of another version, or damaged */
+export function readHead(text: string): LineHead | undefined {
+  const found = head.exec(text);
+  if (!found) return undefined;
+  const [, key = '', changed, at, run = '', pictures] = found;
+  return { key, changedMs: Number(changed), at: Number(at), run, pictures: Number(pictures) };
+}
+
+/** The calls of a whole line, if it is that row's and sound. */
+export function readCalls(text: string, key: string): Call[] | undefined {
+  try {
+    const line = body.safeParse(JSON.parse(text));
+    return line.success && line.data.key === key ? line.data.calls : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A row's line with its end. */
+export function toLine(key: string, changedMs: number, calls: Call[]): string {
+  const last = calls.at(-1);
+  const pictures = calls.filter((call) => call.closed?.picture).length;
+  const at = last ? Date.parse(last.started_at) : 0;
+  return `${JSON.stringify({ v: 2, key, changed_ms: changedMs, at, run: last?.run ?? '', pictures, calls })}\n`;
+}
+
+/** Where each row's line stands in the index: a few dozen bytes a row. */
+export interface Index {
+  /** A row's key → the number of its line, from 0. */
+  lines: KeyTable;
+  count: number;
+  from: Float64Array;
+  length: Uint32Array;
+  changedMs: Float64Array;
+  /** Tells one state of the file from another. */
+  state: string;
+}
+
+/** What the index's file is now; '' where there is none. */
+export async function indexState(files: RecordFiles): Promise<string> {
+  const facts = await files.stat(indexName);
+  return facts ? `${facts.bytes}.${facts.changedMs}` : '';
+}
+
+export async function loadIndex(files: RecordFiles): Promise<Index> {
+  const state = await indexState(files);
+  const index: Index = {
+    lines: new KeyTable(),
+    count: 0,
+    from: new Float64Array(1024),
+    length: new Uint32Array(1024),
+    changedMs: new Float64Array(1024),
+    state,
+  };
+  if (state === '') return index;
+  for await (const block of lineBlocks(files, indexName)) {
+    for (const { from, bytes } of block) {
+      const found = readHead(bytes.toString('latin1', 0, longestHead));
+      if (found) add(index, found, from, bytes.length);
+    }
+  }
+  return index;
+}
+
+function add(index: Index, { key, changedMs }: LineHead, from: number, length: number): void {
+  if (index.count === index.from.length) grow(index);
+  index.from[index.count] = from;
+  index.length[index.count] = length;
+  index.changedMs[index.count] = changedMs;
+  index.lines.set(key, index.count);
+  index.count += 1;
+}
+
+function grow(index: Index): void {
+  const size = index.from.length * 2;
+  const [from, length, changedMs] = [new Float64Array(size), new Uint32Array(size), new Float64Array(size)];
+  from.set(index.from);
+  length.set(index.length);
+  changedMs.set(index.changedMs);
+  Object.assign(index, { from, length, changedMs });
+}

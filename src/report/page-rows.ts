@@ -1,0 +1,31 @@
+import { isDone, type ReportRow } from './rows.ts';
+
+/** More rows than this make a page that no browser likes. */
+const mostRows = 20_000;
+
+/** Chooses the rows that the page shows: all, or where there are too many those that are not done, then the first others. */
+export interface PageRows {
+  add(row: ReportRow): void;
+  /** Is the row of this number shown? To be asked when all were added. */
+  wanted(): (row: number) => boolean;
+  /** How many rows are not shown. */
+  left(): number;
+}
+
+export function choosePageRows(most = mostRows): PageRows {
+  const done: number[] = [];
+  const undone: number[] = [];
+  let all = 0;
+  return {
+    add({ status, row: { row } }) {
+      all += 1;
+      const kind = isDone(status) ? done : undone;
+      if (kind.length < most) kind.push(row);
+    },
+    wanted() {
+      const shown = new Set([...undone, ...done.slice(0, most - undone.length)]);
+      return (row) => shown.has(row);
+    },
+    left: () => Math.max(0, all - most),
+  };
+}
