@@ -173,20 +173,32 @@ function uploadOf(row: Row): number {
  * @returns a function that takes row after row @throws UsageError as soon as a folder is of both kinds
  */
 function createMixCheck(folder: string): (row: Row) => void {
-  const read = new KeyTable();
-  const written = new KeyTable();
+  const read = createFolders();
+  const written = createFolders();
   return ({ id, output, pictures }) => {
-    const target = output === '' ? undefined : dirname(`${folder}/${output}`);
-    const sources = pictures.flatMap((picture) => (picture.kind === 'file' ? dirname(picture.path) : []));
-    if (target !== undefined) written.set(target, 1);
-    for (const source of sources) read.set(source, 1);
-    const mixed = [...(target === undefined ? [] : [target]), ...sources].find(
-      (one) => read.has(one) && written.has(one),
-    );
+    const target = output === '' ? undefined : written.note(`${folder}/${output}`);
+    const sources = pictures.flatMap((picture) => (picture.kind === 'file' ? read.note(picture.path) : []));
+    const mixed =
+      target !== undefined && read.has(target) ? target : sources.find((source) => written.has(source));
     if (mixed === undefined) return;
     throw new UsageError(
       `--output ${folder}: row "${printable(id, 80)}": pictures are read from the very folder that pictures would be ` +
         `written to (${mixed}); name another output folder`,
     );
+  };
+}
+
+/** Folders of many files, most of which lie in the folder of the one before. */
+function createFolders() {
+  const known = new KeyTable();
+  let last = '';
+  return {
+    has: (folder: string): boolean => folder === last || known.has(folder),
+    note(file: string): string {
+      const folder = dirname(file);
+      if (folder !== last) known.set(folder, 1);
+      last = folder;
+      return folder;
+    },
   };
 }

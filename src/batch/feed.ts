@@ -240,7 +240,7 @@ async function endWithoutJob(
     !name ||
     spooled.has(callId(verdict.call)) ||
     name !== picture.output ||
-    (await standing.find(name)) !== name
+    !(await standing.alike(name, [name])).includes(name)
   )
     return undefined;
   return own ? 'succeeded' : 'skipped';

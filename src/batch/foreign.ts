@@ -4,7 +4,7 @@ import { callId, type Call } from '../records/call.ts';
 import type { Stories } from '../records/stories.ts';
 import type { Storage } from '../storage/storage.ts';
 import { outputName, spooledCalls } from './keep.ts';
-import { lookAtNames } from './standing.ts';
+import { folded, lookAtNames } from './standing.ts';
 
 const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 'tif', 'tiff', 'bmp', 'jxl'];
 
@@ -38,11 +38,12 @@ export async function createForeignCheck(
       return [{ ...at, problem, remedy: 'remove the link, or name another output' }];
     }
     const own = namesOf(calls);
+    const possible = possibleNames(row);
     const findings: Finding[] = [];
-    for (const possible of possibleNames(row)) {
-      const name = await standing.find(possible);
+    for (const name of await standing.alike(row.output, [...own, ...possible])) {
+      const meant = possible.find((one) => folded(one) === folded(name));
       // The row's own earlier picture makes room by its records.
-      if (name === undefined || (name === possible && own.includes(name))) continue;
+      if (meant === undefined || (meant === name && own.includes(name))) continue;
       if (await isOurs(name)) {
         row.replaces = [...(row.replaces ?? []), name];
         continue;

@@ -5,45 +5,67 @@ import type { Storage } from '../storage/storage.ts';
 
 /** What stands where an output's pictures go, each folder as it was when it was first asked for. */
 export interface Standing {
-  /** The very name of a file that stands there; a disk that ignores case or Unicode form may take it for this one. */
-  find(name: string): Promise<string | undefined>;
+  /**
+   * The very names of files that stand in a name's folder and differ from it by extension, case or Unicode form at most.
+   * @param guesses names that are likely to be among them
+   */
+  alike(name: string, guesses: Iterable<string>): Promise<string[]>;
   /** Would a file of this name lie outside the output, because a link stands on its way? */
   leadsOut(name: string): Promise<boolean>;
 }
 
-/** As file systems that ignore case and Unicode form compare names. */
-const folded = (name: string): string => name.normalize('NFC').toLowerCase();
-
-/** A number that tells a name from another of the same letters. */
+/** A number that tells a name from every other. */
 const spelling = (name: string): number => Number.parseInt(hash('sha256', name).slice(0, 13), 16);
 
-/** Folders may hold a million files: names are kept by their hashes. */
+/** As file systems that ignore case and Unicode form compare names, and without the extension. */
+const stemOf = (name: string): string => folded(name.replace(/\.[^./]*$/, ''));
+
+export const folded = (name: string): string => name.normalize('NFC').toLowerCase();
+
+const several = -1;
+
+/** Folders may hold a million files: of each stem only a number is kept, unless it has more than one. */
 export function lookAtNames(storage: Storage): Standing {
-  const there = new KeyTable();
+  /** A stem → its only name's spelling, or that it has several. */
+  const stems = new KeyTable();
+  const severalOf = new Map<string, string[]>();
   const listed = new KeyTable();
   const leading = new KeyTable();
 
   const list = async (folder: string): Promise<void> => {
     listed.set(folder, 1);
+    let twins = false;
     for await (const name of storage.scan(folder)) {
       const path = below(folder, name);
-      there.set(folded(path), spelling(path));
+      const stem = stemOf(path);
+      const isTwin = stems.has(stem);
+      twins ||= isTwin;
+      stems.set(stem, isTwin ? several : spelling(path));
+    }
+    if (!twins) return;
+    for await (const name of storage.scan(folder)) {
+      const path = below(folder, name);
+      const stem = stemOf(path);
+      if (stems.get(stem) === several) severalOf.set(stem, [...(severalOf.get(stem) ?? []), path]);
     }
   };
-  const inOtherSpelling = async (folder: string, name: string): Promise<string | undefined> => {
-    for await (const other of storage.scan(folder)) {
-      if (folded(below(folder, other)) === folded(name)) return below(folder, other);
+  const inOtherSpelling = async (folder: string, stem: string): Promise<string[]> => {
+    for await (const name of storage.scan(folder)) {
+      if (stemOf(below(folder, name)) === stem) return [below(folder, name)];
     }
-    return undefined;
+    return [];
   };
 
   return {
-    async find(name) {
+    async alike(name, guesses) {
       const folder = folderOf(name);
       if (!listed.has(folder)) await list(folder);
-      const found = there.get(folded(name));
-      if (found === undefined) return undefined;
-      return found === spelling(name) ? name : inOtherSpelling(folder, name);
+      const stem = stemOf(name);
+      const found = stems.get(stem);
+      if (found === undefined) return [];
+      if (found === several) return severalOf.get(stem) ?? [];
+      for (const guess of guesses) if (spelling(guess) === found) return [guess];
+      return inOtherSpelling(folder, stem);
     },
     async leadsOut(name) {
       const folder = folderOf(name);

@@ -139,7 +139,7 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
   return {
     async of(id) {
       const key = keyOf(id);
-      if (stale.has(key)) {
+      if (stale.size > 0 && stale.has(key)) {
         askedStale.set(key, 1);
         return readFolder(key);
       }
