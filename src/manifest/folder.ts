@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 import { printable } from '../cells.ts';
 import { systemCode, UsageError } from '../errors.ts';
 import { KeyTable } from '../key-table.ts';
-import { folded, makeName, pictureExtension } from './names.ts';
+import { createNameMaker, folded, pictureExtension } from './names.ts';
 import { problemAt, type Flaw, type Problem } from './problem.ts';
 import type { Table, TableRecord } from './table.ts';
 
@@ -140,7 +140,8 @@ function leftOut({ count, first }: LeftOut, what: string, remedy: string): Probl
  */
 function createNamer(): (path: string) => string {
   const taken = new KeyTable();
-  const keyOf = (id: string): string => folded(makeName('{id}', () => id));
+  const maker = createNameMaker('{id}');
+  const keyOf = (id: string): string => folded(maker.make(() => id));
   return (path) => {
     const whole = shortened(path.normalize('NFC').replaceAll(/[\p{Cc}\p{Zl}\p{Zp}]/gu, '_'));
     const stem = whole.replace(pictureExtension, '').trim();

@@ -85,7 +85,8 @@ function withoutOutcome(table: Table): Table {
     header: kept(names),
     async *records(found) {
       for await (const records of table.records(found)) {
-        yield records.map((record) => ({ ...record, cells: kept(record.cells.map(unquoteFormula)) }));
+        for (const record of records) record.cells = kept(record.cells.map(unquoteFormula));
+        yield records;
       }
     },
   };

@@ -37,30 +37,48 @@ export function nameSlots(template: string): string[] {
   return [...template.matchAll(slot)].map((match) => match[1] ?? '').filter((name) => name !== 'ext');
 }
 
-/** A row's output name; it still has to pass `nameFlaw`. `{ext}` stays, since the answer decides it. */
-export function makeName(template: string, valueOf: (name: string) => string): string {
-  return template
-    .split(slashOutsideBraces)
-    .map((segment) => makeSegment(segment, valueOf))
-    .join('/');
+/** The value of a column or field. */
+type ValueOf = (name: string) => string;
+
+/** Makes output names of rows' values. */
+export interface NameMaker {
+  /** A row's output name; it still has to pass `nameFlaw`. `{ext}` stays, since the answer decides it. */
+  make(valueOf: ValueOf): string;
+  /** The columns that leave a part of the name empty, as the template writes them; undefined where none is empty. */
+  emptyPart(valueOf: ValueOf): string | undefined;
 }
 
-/** The columns that leave a part of the name empty, as the template writes them; undefined where none is empty. */
-export function emptyPart(template: string, valueOf: (name: string) => string): string | undefined {
-  const isEmpty = (segment: string): boolean => ['', anyExtension].includes(makeSegment(segment, valueOf));
-  const part = template
-    .split(slashOutsideBraces)
-    .find((segment) => nameSlots(segment).length > 0 && isEmpty(segment));
-  return part && [...new Set(nameSlots(part))].map((name) => `{${name}}`).join(' and ');
+/** A part of a template between slashes. */
+interface Segment {
+  stem: string;
+  ending: string;
+  slots: string[];
 }
 
-function makeSegment(segment: string, valueOf: (name: string) => string): string {
+export function createNameMaker(template: string): NameMaker {
+  const segments = template.split(slashOutsideBraces).map(readSegment);
+  return {
+    make: (valueOf) => segments.map((segment) => fillSegment(segment, valueOf)).join('/'),
+    emptyPart(valueOf) {
+      const isEmpty = (segment: Segment): boolean =>
+        ['', anyExtension].includes(fillSegment(segment, valueOf));
+      const part = segments.find((segment) => segment.slots.length > 0 && isEmpty(segment));
+      return part && [...new Set(part.slots)].map((name) => `{${name}}`).join(' and ');
+    },
+  };
+}
+
+function readSegment(segment: string): Segment {
   const ending = segment.endsWith(anyExtension) ? anyExtension : '';
   const stem = segment.slice(0, segment.length - ending.length);
+  return { stem, ending, slots: nameSlots(stem) };
+}
+
+function fillSegment({ stem, ending, slots }: Segment, valueOf: ValueOf): string {
   const fill = (change: (value: string) => string): string =>
     stem.replaceAll(slot, (_, name: string) => change(valueOf(name)));
   const made = fill(sanitised);
-  if (nameSlots(stem).length === 0 || Buffer.byteLength(made) <= longestMade) return made + ending;
+  if (slots.length === 0 || Buffer.byteLength(made) <= longestMade) return made + ending;
   const hash = createHash('sha256').update(fill(String)).digest('hex').slice(0, 8);
   return `${cutToBytes(made, longestMade - 9)}-${hash}${ending}`;
 }
@@ -115,7 +133,7 @@ export function createNameRegister(): (name: string, line: number) => number | u
   const folders = new KeyTable();
   return (name, line) => {
     const key = folded(name);
-    const open = folded(name.replace(pictureExtension, anyExtension));
+    const open = name.endsWith(anyExtension) ? key : folded(name.replace(pictureExtension, anyExtension));
     const above = foldersOf(key);
     const met =
       taken.get(key) ??

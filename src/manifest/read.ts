@@ -194,16 +194,26 @@ function placeIn(file: string, record: TableRecord): Pick<Finding, 'file' | 'lin
 
 /** Rows that aren't selected need not be sound, so nothing is said about them. */
 function toRow(draft: Draft, columns: Columns, pictures: Picture[]): Row {
-  const { record, problems, ...values } = draft;
+  const { record, problems, row, id, prompt, size, ratio, route, output, selected } = draft;
   const cells = columns.carried.map(({ index, name }) => [name, record.cells[index] ?? ''] as const);
-  return {
-    ...values,
-    line: record.line,
+  // Object.fromEntries keeps a column that is called __proto__.
+  const carried = Object.fromEntries(cells);
+  const { line } = record;
+  const read: Row = {
+    row,
+    line,
+    id,
     pictures,
-    // Object.fromEntries keeps a column that is called __proto__.
-    columns: Object.fromEntries(cells),
-    ...(values.selected && problems.length > 0 ? { invalid: problems.map(inOneText).join('; ') } : {}),
+    prompt,
+    size,
+    ratio,
+    route,
+    output,
+    columns: carried,
+    selected,
   };
+  if (selected && problems.length > 0) read.invalid = problems.map(inOneText).join('; ');
+  return read;
 }
 
 const inOneText = ({ column, problem }: Problem): string => (column ? `${column}: ${problem}` : problem);

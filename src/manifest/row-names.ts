@@ -1,7 +1,7 @@
 import { printable } from '../cells.ts';
 import type { Columns } from './columns.ts';
 import type { Ids } from './ids.ts';
-import { createNameRegister, emptyPart, makeName, nameFlaw, nameSlots } from './names.ts';
+import { createNameMaker, createNameRegister, nameFlaw, nameSlots } from './names.ts';
 import { placeName, placeOf, problemAt, type Place, type Problem } from './problem.ts';
 import { cell, cellProblem, slotValue, type Draft } from './rows.ts';
 import { findSlot, type Slot } from './template.ts';
@@ -21,11 +21,12 @@ export interface Naming {
  */
 export function createRowNamer({ columns, template, ids, placeAt }: Naming): (draft: Draft) => void {
   const meets = createNameRegister();
+  const maker = createNameMaker(template);
   const slots = new Map(nameSlots(template).map((slot) => [slot, findNameSlot(columns, slot)]));
   const canMake = [...slots.values()].every((slot) => slot !== undefined);
   return (draft) => {
-    const { line, flaw } = draft.record;
-    if (flaw) return;
+    const { line } = draft.record;
+    if (draft.record.flaw) return;
     const earlier = ids.meet(draft.id, line);
     if (earlier !== undefined) draft.problems.push(sameId(draft, columns, placeAt(earlier)));
     const given = cell(draft.record, columns, 'output');
@@ -35,11 +36,11 @@ export function createRowNamer({ columns, template, ids, placeAt }: Naming): (dr
       const slot = slots.get(name);
       return slot ? slotValue(draft, columns, slot) : '';
     };
-    const name = given || makeName(template, valueOf);
-    const empty = given ? undefined : emptyPart(template, valueOf);
-    const wrong = empty === undefined ? nameFlaw(name) : emptyFlaw(empty, name);
-    const met = wrong === undefined ? meets(name, line) : undefined;
-    const problem = met === undefined ? wrong : sameFile(placeAt(met));
+    const name = given || maker.make(valueOf);
+    const flaw = nameFlaw(name);
+    const empty = flaw === undefined || given ? undefined : maker.emptyPart(valueOf);
+    const met = flaw === undefined ? meets(name, line) : undefined;
+    const problem = met === undefined ? ((empty && emptyFlaw(empty, name)) ?? flaw) : sameFile(placeAt(met));
     if (problem === undefined) draft.output = name;
     else draft.problems.push(nameProblem(draft, columns, { name, isGiven: given !== '', problem }));
   };

@@ -12,7 +12,7 @@ export interface Source {
   expectUnchanged(): Promise<void>;
 }
 
-const partBytes = 256 * 1024;
+const partBytes = 64 * 1024;
 
 /** @throws UsageError here and while it is read where the file can't be read */
 export async function openSource(file: string): Promise<Source> {

@@ -4,12 +4,14 @@ import { describe, expect, it } from 'vitest';
 import { createIds, idFlaw, type IdSource } from '../../src/manifest/ids.ts';
 import {
   checkNameTemplate,
+  createNameMaker,
   createNameRegister,
-  makeName,
   nameFlaw,
   nameSlots,
 } from '../../src/manifest/names.ts';
 
+const makeName = (template: string, valueOf: (name: string) => string): string =>
+  createNameMaker(template).make(valueOf);
 const fromId = (id: string): string => makeName('{id}.{ext}', () => id);
 
 describe('names made from columns', () => {
