@@ -139,7 +139,7 @@ if ARGV[4] == '1' then
   redis.call('HDEL', KEYS[3], 'refusing', 'firewall')
   -- A call that was out already when the account was parked says nothing of it.
   local at, probed = redis.call('ZSCORE', KEYS[4], ARGV[1]), redis.call('HGET', KEYS[3], 'probed')
-  if not probed or (at and tonumber(at) >= tonumber(probed)) then redis.call('HDEL', KEYS[3], 'parked', 'probed') end
+  if at and probed and tonumber(at) >= tonumber(probed) then redis.call('HDEL', KEYS[3], 'parked', 'probed') end
 end
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held then
@@ -163,7 +163,7 @@ return {'ok', redis.call('HGET', KEYS[1], 'unusable') or '0'}
 export const refused = `${clock}${guard}
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local s = redis.call('HMGET', KEYS[2], 'paused', 'cap', 'refusing')
-local paused, cap, refusing = tonumber(s[1]), tonumber(s[2]) or limit, tonumber(s[3])
+local paused, cap, refusing = tonumber(s[1]), math.min(limit, tonumber(s[2]) or limit), tonumber(s[3])
 if not refusing then
   redis.call('HSET', KEYS[2], 'refusing', ms(now))
 elseif now - refusing >= tonumber(ARGV[7]) then

@@ -1,0 +1,634 @@
+import * as fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createAccounts } from '../../src/throttle/accounts.ts';
+import { throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
+import { createLedger, type Books, type Ledger, type RunState } from '../../src/throttle/ledger.ts';
+import { createThrottle, type NoSlot, type Slot, type Throttle } from '../../src/throttle/throttle.ts';
+import { clockedRedis, Wait, type ClockedRedis } from '../fixtures/clocked-redis.ts';
+import { startRedis, type RedisServer } from '../fixtures/redis.ts';
+
+/** Histories a property is tried with. A failure names its seed, which `FC_SEED` plays again. */
+const numRuns = Number(process.env['FC_RUNS'] ?? 25);
+const seed = process.env['FC_SEED'];
+const often = { numRuns, ...(seed && { seed: Number(seed) }) };
+
+const run = 'r1';
+const day = 86_400_000;
+const empty: Books = {
+  state: 'running',
+  cap: undefined,
+  budget: 1000,
+  charged: 0,
+  unknown: 0,
+  extra: 0,
+  open: [],
+  recent: [],
+};
+
+let server: RedisServer;
+let clock: ClockedRedis;
+
+beforeAll(async () => {
+  server = await startRedis();
+  clock = clockedRedis(server.url);
+  clock.redis.setMaxListeners(0);
+});
+
+afterAll(async () => {
+  clock.redis.disconnect();
+  await server.close();
+});
+
+/** What the API and the throttle agree on, and who shares it. */
+interface Share {
+  limit: number;
+  windowMs: number;
+  accounts: string[];
+}
+
+const shares = fc.record({
+  limit: fc.integer({ min: 1, max: 8 }),
+  windowMs: fc.constantFrom(6000, 60_000),
+  accounts: fc.constantFrom<string[][]>(['a'], ['a', 'b'], ['a', 'b', 'c']),
+});
+
+let namespaces = 0;
+
+/** The throttle's part of a Redis, as several processes see it. */
+interface Shared {
+  keys: ThrottleKeys;
+  ledger: Ledger;
+  throttle: Throttle;
+  /** All data are gone, as after a restart without a file. */
+  lose(): Promise<void>;
+}
+
+async function share({ limit, windowMs, accounts }: Share, books: () => Books): Promise<Shared> {
+  const { redis } = clock;
+  const keys = throttleKeys(`world-${(namespaces += 1)}`, 'https://api.example');
+  const ledger = createLedger(redis, keys, windowMs);
+  await ledger.open(run, books());
+  const mend = (run: string): Promise<void> => ledger.mend(run, books());
+  const throttle = createThrottle({ redis, keys, accounts, limit, windowMs, mend });
+  const ofAccounts = accounts.flatMap((name) => [keys.log(name), keys.state(name)]);
+  return {
+    keys,
+    ledger,
+    throttle,
+    lose: async () => void (await redis.del(keys.ledger(run), keys.open(run), ...ofAccounts)),
+  };
+}
+
+/** Asks once. A number: told to wait so many milliseconds. */
+async function ask(throttle: Throttle, call: string, extra = false): Promise<Slot | NoSlot | number> {
+  try {
+    return await throttle.take(run, call, extra, new AbortController().signal);
+  } catch (error) {
+    if (error instanceof Wait) return error.ms;
+    throw error;
+  }
+}
+
+/** What is to happen, by the test's clock. */
+class Timeline {
+  readonly #planned: { at: number; act: () => Promise<void> }[] = [];
+
+  plan(at: number, act: () => Promise<void>): void {
+    const before = this.#planned.findIndex((next) => next.at > at);
+    this.#planned.splice(before < 0 ? this.#planned.length : before, 0, { at, act });
+  }
+
+  async play(): Promise<void> {
+    for (let next = this.#planned.shift(); next; next = this.#planned.shift()) {
+      clock.now = next.at;
+      await next.act();
+    }
+  }
+}
+
+/** What becomes of a slot; `after` is a share of its life. */
+interface Fate {
+  is: 'sent' | 'asked for twice' | 'given back' | 'taken over' | 'forgotten';
+  after: number;
+}
+
+interface Arrival {
+  gapMs: number;
+  process: number;
+  fate: Fate;
+}
+
+const fates = fc.record({
+  is: fc.constantFrom<Fate['is'][]>(
+    'sent',
+    'sent',
+    'sent',
+    'sent',
+    'asked for twice',
+    'given back',
+    'taken over',
+    'forgotten',
+  ),
+  after: fc.double({ min: 0, max: 1, noNaN: true }),
+});
+
+const arrivals = fc.array(
+  fc.record({
+    gapMs: fc.oneof({ weight: 4, arbitrary: fc.constant(0) }, fc.integer({ min: 1, max: 20_000 })),
+    process: fc.nat(2),
+    fate: fates,
+  }),
+  { minLength: 5, maxLength: 40 },
+);
+
+interface Course {
+  sends: { account: string; at: number }[];
+  began: number;
+}
+
+/**
+ * Plays rows that arrive at three processes' lines, and compares each answer with a log kept here: a slot where some
+ * account has room, on the one with most; else a wait until exactly the moment at which an entry leaves a log.
+ * @param losses moments, from the start, at which Redis loses everything
+ */
+async function playRows(shape: Share, rows: Arrival[], losses: number[] = []): Promise<Course> {
+  const { limit, windowMs, accounts } = shape;
+  const width = windowMs + windowMs / 120;
+  const life = windowMs / 12;
+  const began = clock.now;
+  const timeline = new Timeline();
+  const sends: Course['sends'] = [];
+  let records: Books['recent'] = [];
+  let losing = 0;
+  let isLost = false;
+  const log = new Map(accounts.map((name) => [name, new Map<string, number>()]));
+  const held = new Map<string, string>();
+
+  const books = (): Books => {
+    isLost = false;
+    records = records.filter(({ at }) => at >= clock.now - 1.25 * windowMs);
+    for (const { account, call, at } of records) log.get(account)?.set(call, at + life);
+    return { ...empty, recent: records };
+  };
+  const shared = await share(shape, books);
+  const { throttle } = shared;
+
+  const inWindow = (account: string): number[] =>
+    [...(log.get(account)?.values() ?? [])].filter((at) => at > clock.now - width).toSorted((a, b) => b - a);
+  const room = (account: string): number => limit - inWindow(account).length;
+  const dueIn = (account: string): number => (inWindow(account)[limit - 1] ?? -Infinity) + width - clock.now;
+
+  /** Asks, and says whether the answer is what the log kept here allows. */
+  const check = async (call: string): Promise<Slot | number> => {
+    if (isLost) books();
+    const before = held.get(call);
+    const since = before === undefined ? undefined : log.get(before)?.get(call);
+    const found = since !== undefined && clock.now - since <= life;
+    if (before !== undefined && !found) {
+      log.get(before)?.delete(call);
+      held.delete(call);
+    }
+    const most = Math.max(...accounts.map(room));
+    const wait = Math.max(1, Math.ceil(Math.min(windowMs, ...accounts.map(dueIn))));
+    const got = await ask(throttle, call);
+    if (typeof got === 'number') {
+      expect([found, most <= 0, got]).toEqual([false, true, wait]);
+      return got;
+    }
+    if ('none' in got) throw new Error(`no slot: ${got.none}`);
+    expect(got.fresh).toBe(!found);
+    if (found) {
+      expect(got.account).toBe(before);
+      return got;
+    }
+    expect(most).toBeGreaterThan(0);
+    expect(room(got.account)).toBe(most);
+    log.get(got.account)?.set(call, clock.now);
+    held.set(call, got.account);
+    return got;
+  };
+
+  const send = (slot: Slot, atMs: number, recordedMs: number): void => {
+    const lost = losing;
+    timeline.plan(atMs, async () => {
+      // The connection that gave the slot is gone.
+      if (lost !== losing) return;
+      records.push({ call: slot.call, account: slot.account, at: recordedMs });
+      await throttle.stamp(slot);
+      log.get(slot.account)?.set(slot.call, clock.now);
+      sends.push({ account: slot.account, at: clock.now });
+      held.delete(slot.call);
+      await throttle.settle(slot, { charged: 'yes', unusable: false, answered: true, sent: true });
+    });
+  };
+
+  const lines = [0, 1, 2].map(() => [] as { call: string; fate: Fate }[]);
+  const arrive = async (process: number, call: string, fate: Fate): Promise<void> => {
+    const line = lines[process]!;
+    line.push({ call, fate });
+    if (line.length === 1) await serve(process);
+  };
+  const serve = async (process: number): Promise<void> => {
+    const line = lines[process]!;
+    for (let head = line[0]; head; head = line[0]) {
+      const got = await check(head.call);
+      if (typeof got === 'number') {
+        timeline.plan(clock.now + Math.min(got, 1000), () => serve(process));
+        return;
+      }
+      line.shift();
+      await meet(process, got, head.fate);
+    }
+  };
+  const meet = async (process: number, slot: Slot, { is, after }: Fate): Promise<void> => {
+    // A slot that was found has lived already.
+    const given = log.get(slot.account)?.get(slot.call) ?? clock.now;
+    const later = Math.max(clock.now, given + Math.floor(after * life));
+    const lost = losing;
+    if (is === 'asked for twice') await check(slot.call);
+    if (is === 'sent' || is === 'asked for twice') {
+      send(slot, later, given + Math.floor(after * (later - given)));
+    } else if (is === 'given back') {
+      timeline.plan(later, async () => {
+        if (lost !== losing) return;
+        await throttle.settle(slot, { charged: 'no', unusable: undefined, answered: false, sent: false });
+        log.get(slot.account)?.delete(slot.call);
+        held.delete(slot.call);
+      });
+    } else if (is === 'taken over') {
+      const next = { is: 'sent', after } as const;
+      timeline.plan(clock.now + Math.floor(after * 2 * life), () =>
+        arrive((process + 1) % 3, slot.call, next),
+      );
+    }
+  };
+
+  for (const loss of losses) {
+    timeline.plan(began + loss, async () => {
+      losing += 1;
+      isLost = true;
+      for (const entries of log.values()) entries.clear();
+      held.clear();
+      await shared.lose();
+    });
+  }
+  let at = began;
+  for (const [i, { gapMs, process, fate }] of rows.entries()) {
+    timeline.plan((at += gapMs), () => arrive(process, `call-${i}`, fate));
+  }
+  await timeline.play();
+  clock.now += windowMs;
+  return { sends, began };
+}
+
+/** No stretch of a window and its guard may hold more sends of an account than the limit. */
+function expectWithin({ limit, windowMs, accounts }: Share, sends: Course['sends']): void {
+  for (const name of accounts) {
+    const times = sends.filter(({ account }) => account === name).map(({ at }) => at);
+    times.sort((a, b) => a - b);
+    const gaps = times.slice(limit).map((at, i) => at - times[i]!);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(windowMs + windowMs / 120);
+  }
+}
+
+describe('the log', () => {
+  it('never admits more than the limit, and gives the next slot exactly when it is due', async () => {
+    await fc.assert(
+      fc.asyncProperty(shares, arrivals, async (shape, rows) => {
+        const { sends } = await playRows(shape, rows);
+        const sent = rows.filter(({ fate }) => ['sent', 'asked for twice', 'taken over'].includes(fate.is));
+        expect(sends).toHaveLength(sent.length);
+        expectWithin(shape, sends);
+      }),
+      often,
+    );
+  });
+
+  it('admits no more although Redis loses everything, and waits no longer than a slot lives', async () => {
+    const losses = fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1, maxLength: 3 });
+    await fc.assert(
+      fc.asyncProperty(shares, arrivals, losses, async (shape, rows, losses) => {
+        expectWithin(shape, (await playRows(shape, rows, losses)).sends);
+      }),
+      often,
+    );
+  });
+
+  it('uses 97 % of the limit and more while there is work', async () => {
+    await fc.assert(
+      fc.asyncProperty(shares, fc.integer({ min: 2, max: 4 }), async (shape, windows) => {
+        const { limit, windowMs, accounts } = shape;
+        const rows = Array.from({ length: windows * limit * accounts.length + 1 }, (_, i) => ({
+          gapMs: 0,
+          process: i % 3,
+          fate: { is: 'sent', after: 0.03 } as const,
+        }));
+        const { sends, began } = await playRows(shape, rows);
+        const took = Math.max(...sends.map(({ at }) => at)) - began;
+        expect((windows * windowMs) / took).toBeGreaterThanOrEqual(0.97);
+      }),
+      { ...often, numRuns: Math.ceil(numRuns / 3) },
+    );
+  });
+});
+
+const charges = fc.constantFrom('yes' as const, 'no' as const, 'unknown' as const);
+const callNames = fc.nat(11).map((n) => `call-${n}`);
+const bookings = fc.array(
+  fc.oneof(
+    fc.record({ is: fc.constant('take' as const), call: callNames, extra: fc.boolean() }),
+    fc.record({ is: fc.constant('take' as const), call: callNames, extra: fc.boolean() }),
+    fc.record({ is: fc.constant('settle' as const), call: callNames, charged: charges }),
+    fc.record({ is: fc.constant('lose' as const) }),
+    fc.record({ is: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 9000 }) }),
+    fc.record({ is: fc.constant('open' as const), cap: fc.option(fc.nat(8), { nil: undefined }) }),
+  ),
+  { maxLength: 50 },
+);
+
+describe('the books', () => {
+  it('never let cap or budget be passed, calls in flight and losses of Redis included', async () => {
+    const start = { cap: fc.option(fc.nat(8), { nil: undefined }), budget: fc.nat(4) };
+    await fc.assert(
+      fc.asyncProperty(fc.record(start), bookings, async ({ cap, budget }, actions) => {
+        const spent: Books = { ...empty, cap, budget };
+        const open = new Map<string, { extra: boolean; at: number }>();
+        const books = (): Books => ({
+          ...spent,
+          open: [...open].map(([call, { extra }]) => ({ call, account: 'a', extra })),
+          recent: [...open].map(([call, { at }]) => ({ call, account: 'a', at: at - 5000 })),
+        });
+        const shape = { limit: 1_000_000, windowMs: 60_000, accounts: ['a'] };
+        const { ledger, throttle, lose } = await share(shape, books);
+        const answer = (call: string, extra: boolean): unknown => {
+          if (open.has(call) && clock.now - open.get(call)!.at <= 5000) return { fresh: false };
+          open.delete(call);
+          const extras = [...open.values()].filter(({ extra }) => extra).length;
+          const paid = spent.charged + spent.unknown;
+          const most = spent.cap ?? Infinity;
+          if (paid >= most) return { none: 'cap' };
+          if (paid + open.size >= most) return { none: 'yield' };
+          if (extra && spent.extra >= budget) return { none: 'budget' };
+          if (extra && spent.extra + extras >= budget) return { none: 'yield' };
+          open.set(call, { extra, at: clock.now });
+          return { fresh: true };
+        };
+        for (const action of actions) {
+          if (action.is === 'take') {
+            const expected = answer(action.call, action.extra);
+            expect(await ask(throttle, action.call, action.extra)).toMatchObject(expected as object);
+          } else if (action.is === 'settle') {
+            const { call, charged } = action;
+            await throttle.settle(
+              { run, call, account: 'a' },
+              { charged, unusable: undefined, answered: true, sent: true },
+            );
+            const was = open.get(call);
+            if (was && charged !== 'no') {
+              spent[charged === 'yes' ? 'charged' : 'unknown'] += 1;
+              if (was.extra) spent.extra += 1;
+            }
+            open.delete(call);
+          } else if (action.is === 'pass') {
+            clock.now += action.ms;
+          } else if (action.is === 'open') {
+            spent.cap = action.cap;
+            await ledger.open(run, books());
+          } else {
+            await lose();
+            await ledger.mend(run, books());
+          }
+          const { cap, charged, unknown } = spent;
+          expect(await ledger.spent(run)).toEqual({ charged, unknown, open: open.size, cap });
+          if (!actions.some(({ is }) => is === 'open')) {
+            expect(charged + unknown + open.size).toBeLessThanOrEqual(cap ?? Infinity);
+            const extras = [...open.values()].filter(({ extra }) => extra).length;
+            expect(spent.extra + extras).toBeLessThanOrEqual(budget);
+          }
+        }
+      }),
+      often,
+    );
+  });
+
+  it('keep the first reason to stop, and a state that only its own commands change', async () => {
+    const commands = fc.array(
+      fc.oneof(
+        fc.constantFrom('pause' as const, 'resume' as const, 'cancel' as const, 'lose' as const),
+        fc.record({ code: fc.constantFrom(7 as const, 8 as const, 13 as const), reason: fc.string() }),
+      ),
+      { maxLength: 12 },
+    );
+    await fc.assert(
+      fc.asyncProperty(commands, async (commands) => {
+        const shape = { limit: 100, windowMs: 60_000, accounts: ['a'] };
+        const { ledger, throttle, lose } = await share(shape, () => empty);
+        let state: RunState = 'running';
+        let stop: { code: number; reason: string } | undefined;
+        for (const [i, command] of commands.entries()) {
+          const before: RunState = state;
+          if (command === 'lose') {
+            await lose();
+            await ledger.mend(run, empty);
+            [state, stop] = ['running', undefined];
+          } else if (typeof command === 'object') {
+            await ledger.stop(run, command.code, command.reason);
+            stop ??= command;
+            if (state !== 'cancelled') state = 'stopped';
+          } else {
+            expect(await ledger[command](run)).toBe(before);
+            if (command === 'pause' && before === 'running') state = 'paused';
+            if (command === 'resume' && before === 'paused') state = 'running';
+            if (command === 'cancel' && (before === 'running' || before === 'paused')) {
+              [state, stop] = ['cancelled', { code: 14, reason: 'cancelled by its user' }];
+            }
+          }
+          expect(await ledger.state(run)).toEqual({ state, ...(stop && { stop }) });
+          const got = await ask(throttle, `call-${i}`);
+          expect(got).toMatchObject(state === 'running' ? { fresh: true } : { none: state });
+        }
+      }),
+      often,
+    );
+  });
+});
+
+const refusalSteps = fc.array(
+  fc.oneof(
+    fc.record({
+      is: fc.constant('refuse' as const),
+      afterMs: fc.option(fc.integer({ min: 0, max: 90_000 }), { nil: undefined }),
+    }),
+    fc.record({
+      is: fc.constant('pass' as const),
+      ms: fc.oneof(fc.integer({ min: 0, max: 70_000 }), fc.integer({ min: 0, max: 9 * day })),
+    }),
+    fc.record({ is: fc.constant('fill' as const) }),
+  ),
+  { minLength: 1, maxLength: 25 },
+);
+
+describe('refusals', () => {
+  const windowMs = 60_000;
+  const base = windowMs / 120;
+  const widest = windowMs / 20;
+
+  it('pause the account, widen its guard or lower its cap, all within bounds and for a while', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), refusalSteps, async (limit, steps) => {
+        const shape = { limit, windowMs, accounts: ['a'] };
+        const { keys, throttle } = await share(shape, () => empty);
+        const slot = { run, call: 'refused', account: 'a' } as Slot;
+        const sent: number[] = [];
+        let calls = 0;
+        let [pausedUntil, refusingSince, cap, guard, guardAt] = [0, Infinity, limit, base, clock.now];
+        const width = (): number =>
+          Math.min(widest, Math.max(base, guard / 2 ** Math.floor((clock.now - guardAt) / day)));
+        const logged = (ms: number): number => sent.filter((at) => at > clock.now - ms).length;
+
+        for (const step of steps) {
+          if (step.is === 'pass') {
+            clock.now += step.ms;
+          } else if (step.is === 'refuse') {
+            await throttle.refused(slot, step.afterMs);
+            refusingSince = Math.min(refusingSince, clock.now);
+            const until = clock.now + Math.min(step.afterMs ?? windowMs / 6, 15 * windowMs);
+            if (pausedUntil <= clock.now) {
+              if (logged(windowMs + widest + 0.001) >= cap) {
+                [guard, guardAt] = [Math.min(widest, width() * 2), clock.now];
+              } else {
+                cap = Math.min(limit, Math.max(3, cap - Math.ceil(limit / 6)));
+              }
+            }
+            pausedUntil = Math.max(pausedUntil, until);
+          } else {
+            // As many as it gives now.
+            const before = cap;
+            for (;;) {
+              const got = await ask(throttle, `call-${(calls += 1)}`);
+              if (typeof got === 'number') {
+                if (pausedUntil > clock.now) expect(got).toBe(Math.min(windowMs, pausedUntil - clock.now));
+                expect(got).toBeLessThanOrEqual(windowMs);
+                break;
+              }
+              if ('none' in got) {
+                expect(clock.now - refusingSince).toBeGreaterThanOrEqual(15 * windowMs);
+                return;
+              }
+              expect(clock.now).toBeGreaterThanOrEqual(pausedUntil);
+              sent.push(clock.now);
+            }
+            expect(logged(windowMs + base)).toBeLessThanOrEqual(limit);
+            cap = Math.min(limit, Number((await clock.redis.hget(keys.state('a'), 'cap')) ?? limit));
+            expect(cap - before).toBeGreaterThanOrEqual(0);
+            expect(cap - before).toBeLessThanOrEqual(1);
+            if (pausedUntil <= clock.now) expect(logged(windowMs + width())).toBeGreaterThanOrEqual(cap);
+          }
+          const state = await clock.redis.hgetall(keys.state('a'));
+          expect(Math.min(limit, Number(state['cap'] ?? limit))).toBe(cap);
+          expect(Number(state['guard'] ?? base)).toBeCloseTo(guard, 6);
+          expect(guard).toBeGreaterThanOrEqual(base);
+          expect(guard).toBeLessThanOrEqual(widest);
+          expect(Number(state['paused'] ?? 0)).toBeLessThanOrEqual(clock.now + 15 * windowMs);
+        }
+        // Who is left alone comes back to the whole limit, one a window.
+        for (let i = 0; i <= limit; i++) {
+          clock.now += 2 * windowMs;
+          await ask(throttle, `later-${i}`);
+        }
+        clock.now += day * 4;
+        const [gauge] = await createAccounts(clock.redis, keys, ['a'], limit, windowMs).gauges();
+        expect(gauge?.parked ?? gauge?.limit).toSatisfy((is) => is === limit || typeof is === 'string');
+      }),
+      often,
+    );
+  });
+});
+
+describe('a gauge', () => {
+  it('shows an account as it stands: its latest sends, its limit, its pause and why it is parked', async () => {
+    const windowMs = 6000;
+    const { keys, throttle } = await share({ limit: 12, windowMs, accounts: ['a', 'b'] }, () => empty);
+    const accounts = createAccounts(clock.redis, keys, ['a', 'b'], 12, windowMs);
+    const idle = { sent: [], limit: 12, pausedMs: 0, parked: undefined };
+    expect(await accounts.gauges()).toEqual([
+      { ...idle, name: 'a' },
+      { ...idle, name: 'b' },
+    ]);
+    for (const call of ['call-1', 'call-2', 'call-3']) {
+      await throttle.stamp({ run, call, account: 'a' } as Slot);
+      clock.now += 10_000.25;
+    }
+    await throttle.refused({ run, call: 'call-3', account: 'a' } as Slot, 4000);
+    await throttle.park('b', 'no_credit', 1);
+    clock.now += 1000;
+    const [a, b] = await accounts.gauges();
+    // The first of its three sends is more than five windows ago.
+    expect(a).toMatchObject({ name: 'a', limit: 10, pausedMs: 3000, parked: undefined });
+    expect(a?.sent.map(Math.round)).toEqual([21_001, 11_000]);
+    expect(b).toMatchObject({ ...idle, name: 'b', parked: 'no_credit' });
+    clock.now += 10_000;
+    expect((await accounts.gauges())[0]?.pausedMs).toBe(0);
+  });
+});
+
+describe('parked accounts', () => {
+  it('get one call in ten windows each, until one that was sent since then is answered', async () => {
+    const windowMs = 6000;
+    const probeAfter = 10 * windowMs;
+    const steps = fc.array(
+      fc.record({
+        passMs: fc.integer({ min: 0, max: 2 * probeAfter }),
+        answer: fc.constantFrom('none' as const, 'old' as const, 'refused' as const, 'probe' as const),
+        // Seldom: most of it would be one long trial.
+        asked: fc.boolean().chain((is) => (is ? fc.boolean() : fc.constant(false))),
+      }),
+      { minLength: 1, maxLength: 30 },
+    );
+    await fc.assert(
+      fc.asyncProperty(fc.constantFrom<string[][]>(['a'], ['a', 'b']), steps, async (accounts, steps) => {
+        const { keys, throttle } = await share({ limit: 5, windowMs, accounts }, () => empty);
+        const old = (await ask(throttle, 'old')) as Slot;
+        await throttle.stamp(old);
+        clock.now += 1;
+        const tried = new Map<string, number>();
+        for (const name of accounts) {
+          await throttle.park(name, 'no_credit', 1);
+          tried.set(name, clock.now);
+        }
+        for (const [i, { passMs, answer, asked }] of steps.entries()) {
+          clock.now += passMs;
+          if (asked) {
+            await createAccounts(clock.redis, keys, accounts, 5, windowMs).probe();
+            for (const name of accounts) tried.set(name, -Infinity);
+          }
+          for (let n = 0; n < 2 * accounts.length; n++) {
+            const due = accounts.filter((name) => clock.now - tried.get(name)! >= probeAfter);
+            const got = await ask(throttle, `call-${i}-${n}`);
+            if (due.length === 0) {
+              expect(got).toMatchObject({ none: expect.stringMatching(/^parked/) });
+              continue;
+            }
+            const slot = got as Slot;
+            expect(due).toContain(slot.account);
+            tried.set(slot.account, clock.now);
+            await throttle.stamp(slot);
+            const settlement = { charged: 'no', unusable: undefined, sent: true } as const;
+            if (answer === 'refused') await throttle.settle(slot, { ...settlement, answered: false });
+            if (answer === 'old') await throttle.settle(old, { ...settlement, answered: true });
+            if (answer === 'probe') {
+              await throttle.settle(slot, { ...settlement, answered: true });
+              expect(await clock.redis.hexists(keys.state(slot.account), 'parked')).toBe(0);
+              return;
+            }
+          }
+        }
+      }),
+      {
+        ...often,
+        // Nobody has tried it since it was asked for: what an older call says is no trial.
+        examples: [[['a', 'b'], [{ passMs: 0, answer: 'old', asked: true }]]],
+      },
+    );
+  });
+});
