@@ -1,10 +1,11 @@
 import { KeyTable } from '../key-table.ts';
+import { folded } from '../manifest/names.ts';
 import type { Finding, Row } from '../model.ts';
 import { callId, type Call } from '../records/call.ts';
 import type { Stories } from '../records/stories.ts';
 import type { Storage } from '../storage/storage.ts';
 import { outputName, spooledCalls } from './keep.ts';
-import { folded, lookAtNames } from './standing.ts';
+import { lookAtNames } from './standing.ts';
 
 const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 'tif', 'tiff', 'bmp', 'jxl'];
 

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { dirname } from 'node:path';
 import { KeyTable } from '../key-table.ts';
+import { folded } from '../manifest/names.ts';
 import type { Storage } from '../storage/storage.ts';
 
 /** What stands where an output's pictures go, each folder as it was when it was first asked for. */
@@ -17,10 +18,8 @@ export interface Standing {
 /** A number that tells a name from every other. */
 const spelling = (name: string): number => Number.parseInt(hash('sha256', name).slice(0, 13), 16);
 
-/** As file systems that ignore case and Unicode form compare names, and without the extension. */
+/** As disks that ignore case or Unicode form compare names, and without the extension. */
 const stemOf = (name: string): string => folded(name.replace(/\.[^./]*$/, ''));
-
-export const folded = (name: string): string => name.normalize('NFC').toLowerCase();
 
 const several = -1;
 

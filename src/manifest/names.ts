@@ -119,8 +119,12 @@ function segmentFlaw(segment: string): string | undefined {
 /** What names of pictures end with, also of those that the API doesn't take. */
 export const pictureExtension = /\.(jpe?g|png|webp|gif|avif|tiff?|bmp|hei[cf]|jxl)$/i;
 
-/** Equal for names that a disk which ignores case or Unicode form takes for one. */
-export const folded = (name: string): string => name.normalize('NFC').toUpperCase().normalize('NFC');
+/** Equal for names that a disk which ignores case or Unicode form takes for one. Lower case first: ẞ is no upper ß. */
+export const folded = (name: string): string =>
+  name.normalize('NFC').toLowerCase().toUpperCase().normalize('NFC');
+
+/** A folded name that stands for every picture extension, where it ends with one. */
+const opened = (key: string): string => key.replace(pictureExtension, folded(anyExtension));
 
 /**
  * Notices names that would write one file, or a file where another name needs a folder. A name that ends with `{ext}`
@@ -133,8 +137,8 @@ export function createNameRegister(): (name: string, line: number) => number | u
   const folders = new KeyTable();
   return (name, line) => {
     const key = folded(name);
-    const open = name.endsWith(anyExtension) ? key : folded(name.replace(pictureExtension, anyExtension));
-    const above = foldersOf(key);
+    const open = name.endsWith(anyExtension) ? key : opened(key);
+    const above = foldersOf(key).flatMap((folder) => [folder, opened(folder)]);
     const met =
       taken.get(key) ??
       (name.endsWith(anyExtension) ? withExtension.get(key) : taken.get(open)) ??
