@@ -39,16 +39,14 @@ export function judge(route: Route, calls: Call[], paid: string | undefined, rul
   const same = calls.filter((call) => call.fingerprint === paid);
   const done = same.findLast((call) => call.closed?.picture && (!rules.force || call.run === rules.run));
   if (done) return { is: 'done', call: done };
-  const last = own.findLast(isAttempt);
-  const earlier = same.findLast(isAttempt);
-  if (last) {
-    const stop = stopAfter(last, own, rules);
-    if (stop) return { is: stop, call: last, code: codeOf(last) ?? 'bug' };
-  } else if (earlier && !rules.force) {
-    const stop = stopAfterEarlier(earlier, same, rules);
-    if (stop) return { is: stop, call: earlier, code: codeOf(earlier) ?? 'bug' };
-  }
-  const attempt = own.filter(isAttempt).length + 1;
+  const attempts = own.filter(isAttempt);
+  const last = attempts.at(-1);
+  const earlier = rules.force ? undefined : same.findLast(isAttempt);
+  const stop = last
+    ? stopAfter(last, own, rules, attempts.length >= rules.maxAttempts)
+    : earlier && stopAfter(earlier, same, rules, false);
+  if (stop) return stop;
+  const attempt = attempts.length + 1;
   const other: Route = route === 1 ? 2 : 1;
   return {
     is: 'due',
@@ -61,31 +59,32 @@ export function judge(route: Route, calls: Call[], paid: string | undefined, rul
   };
 }
 
-function stopAfter(last: Call, own: Call[], rules: RowRules): 'failed' | 'held' | undefined {
-  if (last.closed?.picture) return undefined;
-  if (isHeld(last, rules)) return 'held';
-  if (isForGood(last, own)) return 'failed';
-  return own.filter(isAttempt).length >= rules.maxAttempts ? 'failed' : undefined;
-}
-
-/** What an earlier run left behind: what failed for good stays so until the row changes, what is held stays held. */
-function stopAfterEarlier(last: Call, same: Call[], rules: RowRules): 'failed' | 'held' | undefined {
-  if (last.closed?.picture) return undefined;
-  if (isHeld(last, rules)) return 'held';
-  return isForGood(last, same) ? 'failed' : undefined;
+/**
+ * Does a row rest after this call? What an earlier run left behind rests too: what failed for good until the row
+ * changes, what is held until it is told otherwise.
+ * @param calls those of which a content refusal is judged
+ * @param isSpent no attempt is left
+ */
+function stopAfter(
+  last: Call,
+  calls: Call[],
+  rules: RowRules,
+  isSpent: boolean,
+): Extract<Verdict, { is: 'failed' | 'held' }> | undefined {
+  const code = codeOf(last);
+  if (code === undefined) return undefined;
+  if (isHeld(last, rules)) return { is: 'held', call: last, code };
+  return isSpent || isForGood(code, calls) ? { is: 'failed', call: last, code } : undefined;
 }
 
 const isHeld = (last: Call, rules: RowRules): boolean =>
   chargeOf(last) === 'unknown' && (rules.onUnknown ?? last.on_unknown) === 'hold';
 
 /** Would trying again be in vain? A content refusal is final once both routes have said it. */
-function isForGood(last: Call, calls: Call[]): boolean {
-  const code = codeOf(last);
-  if (code === 'content_refused') {
-    const refusing = calls.filter((call) => codeOf(call) === code).map((call) => call.route);
-    return new Set(refusing).size === 2;
-  }
-  return code !== undefined && codes[code].disposition === 'fatal';
+function isForGood(code: ErrorCode, calls: Call[]): boolean {
+  if (code !== 'content_refused') return codes[code].disposition === 'fatal';
+  const refusing = calls.filter((call) => codeOf(call) === code).map((call) => call.route);
+  return new Set(refusing).size === 2;
 }
 
 /**

@@ -55,6 +55,8 @@ describe('judge, within a run', () => {
       callOf({ n: 2, route: 2, closed: endings.content_refused }),
     ];
     expect(judge(1, both, 'f1', rules)).toEqual({ is: 'failed', call: both[1], code: 'content_refused' });
+    const one = [callOf({ closed: endings.server_error }), both[1]!];
+    expect(judge(1, one, 'f1', rules)).toMatchObject({ is: 'due', due: { attempt: 3, route: 1 } });
   });
 
   it('gives up at once what the API calls wrong, and anything after the last attempt', () => {
@@ -64,6 +66,7 @@ describe('judge, within a run', () => {
       code: 'timeout',
     });
     expect(verdictOf(['server_error', 'rate_limited'], { maxAttempts: 1 })).toMatchObject({ is: 'failed' });
+    expect(verdictOf(['rate_limited', 'server_error'], { maxAttempts: 2 })).toMatchObject({ is: 'due' });
   });
 
   it('takes an open call for lost: its charge is unknown', () => {
@@ -84,6 +87,7 @@ describe('judge, within a run', () => {
   it('holds a call of unknown charge where the run says so, or else the call itself', () => {
     expect(verdictOf(['timeout'], { onUnknown: 'hold' })).toMatchObject({ is: 'held', code: 'timeout' });
     expect(verdictOf(['timeout'], {}, { on_unknown: 'hold' })).toMatchObject({ is: 'held' });
+    expect(verdictOf(['server_error'], { onUnknown: 'hold' })).toMatchObject({ is: 'due' });
     expect(verdictOf(['timeout'], { onUnknown: 'retry' }, { on_unknown: 'hold' })).toMatchObject({
       is: 'due',
     });
@@ -92,7 +96,9 @@ describe('judge, within a run', () => {
   it('is done by its fingerprint alone', () => {
     expect(verdictOf(['timeout', 'picture'])).toMatchObject({ is: 'done', call: { n: 2 } });
     expect(verdictOf(['picture'], {}, { fingerprint: 'f0' })).toMatchObject({ is: 'due', due: { n: 2 } });
-    expect(judge(1, history(['picture']), undefined, rules)).toMatchObject({ is: 'due' });
+    // Also after the last attempt: what it would be paid for today is learned on the way to a call.
+    const last = { ...rules, maxAttempts: 1 };
+    expect(judge(1, history(['picture']), undefined, last)).toMatchObject({ is: 'due' });
   });
 });
 
@@ -186,6 +192,85 @@ describe('a row that is called until it is decided', () => {
     !closed || 'picture' in closed || costsAttempt(closed.error_code ?? 'bug');
 });
 
+describe('judge, of any calls whatever', () => {
+  const runs = ['r0', 'r1', 'r2'] as const;
+  const kinds = fc.record({
+    end: fc.constantFrom(...(Object.keys(endings) as Ending[]), 'open' as const),
+    run: fc.constantFrom(...runs),
+    route: fc.constantFrom(1 as const, 2 as const),
+    fingerprint: fc.constantFrom('f1', 'f2'),
+    on_unknown: fc.constantFrom('retry' as const, 'hold' as const),
+  });
+  const stories = fc
+    .array(kinds, { maxLength: 10 })
+    .map((kinds) =>
+      kinds.map(({ end, ...call }, i) =>
+        callOf({ ...call, n: i + 1, ...(end !== 'open' && { closed: endings[end] }) }),
+      ),
+    );
+  const anyRules = fc.record({
+    run: fc.constantFrom(...runs),
+    maxAttempts: fc.integer({ min: 1, max: 5 }),
+    onUnknown: fc.constantFrom('retry' as const, 'hold' as const, undefined),
+    force: fc.boolean(),
+  });
+  const routes = fc.constantFrom(1 as const, 2 as const);
+  const isPicture = ({ closed }: Call): boolean => closed !== undefined && 'picture' in closed;
+
+  it('is done where its fingerprint has a picture, by force only where this run made it', () => {
+    fc.assert(
+      fc.property(routes, stories, anyRules, (route, calls, rules) => {
+        const made = calls.filter((call) => isPicture(call) && call.fingerprint === 'f1');
+        const counting = made.filter((call) => !rules.force || call.run === rules.run);
+        const verdict = judge(route, calls, 'f1', rules);
+        expect(verdict.is === 'done').toBe(counting.length > 0);
+        if (verdict.is === 'done') expect(verdict.call).toBe(counting.at(-1));
+      }),
+    );
+  });
+
+  it('is held only for a call of unknown charge, and failed only by the code of one that cost an attempt', () => {
+    fc.assert(
+      fc.property(routes, stories, anyRules, (route, calls, rules) => {
+        const verdict = judge(route, calls, 'f1', rules);
+        if (verdict.is !== 'held' && verdict.is !== 'failed') return;
+        const { closed, run, fingerprint } = verdict.call;
+        expect(run === rules.run || (fingerprint === 'f1' && !rules.force)).toBe(true);
+        expect(verdict.code).toBe(closed ? closed.error_code : 'worker_lost');
+        expect(costsAttempt(verdict.code)).toBe(true);
+        if (verdict.is === 'held') expect(closed?.charged ?? 'unknown').toBe('unknown');
+        if (verdict.is === 'held') expect(rules.onUnknown).not.toBe('retry');
+      }),
+    );
+  });
+
+  it('changes nothing but the number of the next call for calls that cost nothing', () => {
+    const free = fc.constantFrom<Ending[]>('rate_limited', 'no_credit', 'not_sent');
+    fc.assert(
+      fc.property(routes, stories, anyRules, fc.nat(10), free, (route, calls, rules, at, end) => {
+        const { run } = rules;
+        const more = calls.toSpliced(at, 0, callOf({ run, closed: endings[end] }));
+        const numbered = more.map((call, i) => callOf({ ...call, n: i + 1 }));
+        const [before, after] = [judge(route, calls, 'f1', rules), judge(route, numbered, 'f1', rules)];
+        expect(after.is).toBe(before.is);
+        if (before.is !== 'due' || after.is !== 'due') return;
+        expect(after.due).toEqual({ ...before.due, n: before.due.n + 1 });
+      }),
+    );
+  });
+
+  it('gives a row no less where it is given more attempts', () => {
+    fc.assert(
+      fc.property(routes, stories, anyRules, (route, calls, rules) => {
+        const before = judge(route, calls, 'f1', rules);
+        const after = judge(route, calls, 'f1', { ...rules, maxAttempts: rules.maxAttempts + 1 });
+        if (before.is !== 'failed') expect(after).toEqual(before);
+        else expect(['failed', 'due']).toContain(after.is);
+      }),
+    );
+  });
+});
+
 describe('backoffMs', () => {
   it('doubles from a second, give or take a fifth, and never takes more than 30 s', () => {
     expect([2, 3, 4, 5].map((attempt) => backoffMs(attempt, 0.5))).toEqual([1000, 2000, 4000, 8000]);
@@ -198,6 +283,8 @@ describe('backoffMs', () => {
           const ms = backoffMs(attempt, random);
           expect(ms).toBeGreaterThanOrEqual(800);
           expect(ms).toBeLessThanOrEqual(30_000);
+          expect(ms).toBeLessThanOrEqual(backoffMs(attempt + 1, random));
+          expect(ms).toBeLessThanOrEqual(backoffMs(attempt, Math.min(0.999, random + 0.1)));
         },
       ),
     );
