@@ -53,6 +53,38 @@ describe('fingerprint', () => {
     expect(fingerprint(origin, row, [moved, url])).toBe(paid);
   });
 
+  it('is equal for two requests just where what is paid for is equal', () => {
+    const few = fc.constantFrom('a', 'b');
+    const source = fc.oneof(
+      fc.record({ kind: fc.constant('url' as const), url: few }),
+      fc.record({ sha256: few, path: few, bytes: fc.nat(1), mtimeMs: fc.nat(1), ino: fc.nat(1) }).map(fileOf),
+    );
+    const request = fc.record({
+      origin: few,
+      prompt: few,
+      size: few,
+      ratio: fc.constantFrom('1:1' as const, '4:3' as const),
+      sources: fc.array(source, { maxLength: 2 }),
+    });
+    type Request = { origin: string; prompt: string; size: string; ratio: Row['ratio']; sources: Source[] };
+    const of = ({ origin, sources, ...row }: Request): string => fingerprint(origin, row, sources);
+    const contentOf = (source: Source): string[] =>
+      source.kind === 'url' ? ['url', source.url] : ['bytes', source.sha256];
+    const paidFor = (request: Request): unknown => ({ ...request, sources: request.sources.map(contentOf) });
+    const isSame = (a: Request, b: Request): boolean =>
+      JSON.stringify(paidFor(a)) === JSON.stringify(paidFor(b));
+    fc.assert(fc.property(request, request, (a, b) => (of(a) === of(b)) === isSame(a, b)));
+    // Of equal ones there are few among any two.
+    fc.assert(
+      fc.property(request, fc.nat(9), (a, other) => {
+        const moved = a.sources.map((source) =>
+          source.kind === 'url' ? source : { ...source, path: `/${other}`, ino: other, mtimeMs: other },
+        );
+        return of(a) === of({ ...a, sources: moved });
+      }),
+    );
+  });
+
   it('tells requests apart wherever their texts meet', () => {
     const text = fc.string({ unit: 'grapheme', maxLength: 6 });
     fc.assert(
@@ -79,6 +111,7 @@ describe('knownSources', () => {
 
   it('is unknown where one file is new or has changed in any way', () => {
     expect(knownSources([photo], [])).toBeUndefined();
+    expect(knownSources([url as Picture, photo], [])).toBeUndefined();
     for (const change of [{ path: '/b.jpg' }, { bytes: 10 }, { mtimeMs: 2 }, { ino: 8 }]) {
       expect(knownSources([photo, photo], [callOf({ sources: [fileOf(change)] })])).toBeUndefined();
     }

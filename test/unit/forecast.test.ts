@@ -1,3 +1,4 @@
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { forecast, type ForecastLoad } from '../../src/throttle/forecast.ts';
 
@@ -33,6 +34,13 @@ describe('forecast', () => {
     expect(forecast({ ...load, accounts: [{ ...account, sentAgo }], inFlight: 2 })).toBe(6000);
   });
 
+  it('gives calls that are out a place in flight, and those that have ended none', () => {
+    const ended = { ...account, sentAgo: [1000, 2000] };
+    expect(forecast({ ...load, accounts: [ended], waiting: 1, inFlight: 1, capacity: 2 })).toBe(10_000);
+    const slow = { ...load, latencyMs: 180_500, accounts: [{ ...account, sentAgo: [1000] }] };
+    expect(forecast({ ...slow, waiting: 1, inFlight: 1, capacity: 2 })).toBe(180_500);
+  });
+
   it('spreads calls in flight that have left the log up to a latency', () => {
     expect(forecast({ ...load, inFlight: 60, latencyMs: 180_500 })).toBe(120_000 - 1000);
   });
@@ -51,11 +59,14 @@ describe('forecast', () => {
   it('repeats a share of the calls after they have ended', () => {
     expect(forecast({ ...load, waiting: 20, again: 0.1 })).toBe(10_000 + 1000 + 10_000);
     expect(forecast({ ...load, waiting: 4, again: 0.1 })).toBe(10_000);
+    // One by one; the first call and the third, which repeats it, are repeated: at 20 s, and a second after 30 s.
+    expect(forecast({ ...load, waiting: 2, again: 0.5, capacity: 1 })).toBe(41_000);
   });
 
   it('says nothing before the first answer or without an account, and 0 when nothing is left', () => {
     expect(forecast({ ...load, waiting: 1, latencyMs: undefined })).toBeUndefined();
     expect(forecast({ ...load, waiting: 1, accounts: [] })).toBeUndefined();
+    expect(forecast({ ...load, waiting: 1, accounts: [{ ...account, limit: 0 }] })).toBeUndefined();
     expect(forecast({ ...load, latencyMs: undefined })).toBe(0);
   });
 
@@ -71,6 +82,60 @@ describe('forecast', () => {
     const left = forecast({ ...load, accounts, waiting: 100_000, again: 0.1, capacity: 100 });
     expect(performance.now() - began).toBeLessThan(1000);
     expect(left! / ((100_000 / 0.9 / 120) * 60_500)).toBeCloseTo(1, 2);
+  });
+});
+
+describe('the forecast of any load', () => {
+  const loads = fc.record({
+    accounts: fc.array(
+      fc.record({
+        sentAgo: fc.array(fc.integer({ min: 0, max: 300_000 }), { maxLength: 40 }),
+        limit: fc.integer({ min: 1, max: 30 }),
+        pausedMs: fc.oneof(fc.constant(0), fc.integer({ min: 0, max: 900_000 })),
+      }),
+      { minLength: 1, maxLength: 3 },
+    ),
+    widthMs: fc.integer({ min: 6000, max: 61_000 }),
+    waiting: fc.nat(200),
+    inFlight: fc.nat(60),
+    latencyMs: fc.integer({ min: 1, max: 300_000 }),
+    again: fc.double({ min: 0, max: 1, noNaN: true }),
+    againAfterMs: fc.constant(1000),
+    capacity: fc.option(fc.integer({ min: 1, max: 90 }), { nil: undefined }),
+  });
+  const says = (load: ForecastLoad): number => forecast(load) ?? NaN;
+
+  it('is no shorter than the limit and the places in flight allow, and a call long where one is to be made', () => {
+    fc.assert(
+      fc.property(loads, (load) => {
+        const { waiting, latencyMs, widthMs, capacity = Infinity } = load;
+        const inWindow = load.accounts.reduce((sum, { limit }) => sum + limit, 0);
+        const byLimit = Math.ceil(waiting / inWindow - 1) * widthMs + latencyMs;
+        const byPlaces = Math.ceil(waiting / capacity) * latencyMs;
+        if (waiting === 0) return;
+        expect(says(load)).toBeGreaterThanOrEqual(Math.max(byLimit, byPlaces) - 0.001);
+        const firstMs = Math.min(...load.accounts.map(({ pausedMs }) => pausedMs));
+        expect(says(load)).toBeGreaterThanOrEqual(firstMs + latencyMs);
+      }),
+    );
+  });
+
+  it('grows with rows and pauses, not with room, and knows no order of sends', () => {
+    fc.assert(
+      fc.property(loads, fc.nat(2), (load, at) => {
+        const before = says({ ...load, again: 0 });
+        const but = (over: Partial<ForecastLoad>): number => says({ ...load, again: 0, ...over });
+        const one = load.accounts[at % load.accounts.length]!;
+        const others = load.accounts.filter((account) => account !== one);
+        expect(but({ waiting: load.waiting + 1 })).toBeGreaterThanOrEqual(before);
+        expect(but({ capacity: (load.capacity ?? Infinity) + 1 })).toBeLessThanOrEqual(before);
+        expect(
+          but({ accounts: [...others, { ...one, pausedMs: one.pausedMs + 1000 }] }),
+        ).toBeGreaterThanOrEqual(before);
+        const turned = { ...one, sentAgo: one.sentAgo.toReversed() };
+        expect(but({ accounts: [...others, turned] })).toBe(before);
+      }),
+    );
   });
 });
 

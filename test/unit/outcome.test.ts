@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { classify, fromSystem, type Exchange } from '../../src/api/outcome.ts';
 import { retryAfterMs } from '../../src/api/retry-after.ts';
-import type { ErrorCode } from '../../src/errors.ts';
+import { EditError, type ErrorCode } from '../../src/errors.ts';
 
 const now = Date.UTC(2026, 10, 23);
 const key = 'sk_live_a/b+c';
@@ -24,6 +24,7 @@ const openai = { error: { message: 'Your request was rejected', code: 'moderatio
 
 describe('classify: by status', () => {
   it.each([
+    [300, '', 'redirected'],
     [301, '', 'redirected'],
     [308, html, 'redirected'],
     [400, { code: 400, msg: 'size: not one of 1K, 2K, 4K' }, 'bad_request'],
@@ -51,6 +52,7 @@ describe('classify: by status', () => {
     [500, { error: { message: 'oops' } }, 'server_error'],
     [500, { code: 500, msg: '内容违规' }, 'content_refused'],
     [500, 'Internal Server Error', 'gateway_error'],
+    [500, html, 'gateway_error'],
     [502, html, 'gateway_error'],
     [503, { message: 'no upstream' }, 'gateway_error'],
     [504, '', 'gateway_error'],
@@ -74,6 +76,7 @@ describe('classify: HTTP 200', () => {
     [refused, 'content_refused'],
     [{ code: 500, msg: 'oops' }, 'server_error'],
     [{ code: 504, msg: 'oops' }, 'server_error'],
+    [{ code: 600, msg: 'oops' }, 'unknown_answer'],
     [{ code: 10_013, msg: 'oops' }, 'unknown_answer'],
     [{ code: 10_013, msg: 'content policy' }, 'content_refused'],
     [{ code: 0, msg: 'success', data: [] }, 'unknown_answer'],
@@ -87,7 +90,10 @@ describe('classify: HTTP 200', () => {
     ['null', 'empty_answer'],
     ['{"created":1,', 'empty_answer'],
     [html, 'gateway_error'],
+    [`\n${html}`, 'gateway_error'],
+    ['\nnull\n', 'empty_answer'],
     ['OK', 'unknown_answer'],
+    ['nullified', 'unknown_answer'],
   ] as const)('%j → %s', (body, code) => {
     expect(codeOf(200, body)).toBe(code);
   });
@@ -101,6 +107,7 @@ describe('classify: HTTP 200', () => {
     ['damaged', { broken }, 'bad_base64'],
     ['cut', {}, 'bad_base64'],
     ['cut', unframed, 'cut_body'],
+    ['cut', { headers: { 'transfer-encoding': 'chunked' } }, 'bad_base64'],
     ['cut', { broken }, 'cut_body'],
     ['none', { broken }, 'cut_body'],
     ['none', unframed, 'cut_body'],
@@ -140,6 +147,24 @@ describe('messages', () => {
     },
   );
 
+  it('never hold the key as JSON writes it either', () => {
+    const quoted = 'sk_live"\\1';
+    const message = classify(exchange(401, { sent: quoted }), now, quoted)?.message;
+    expect(message).toMatch(/"\{"sent":"\[redacted\]"\}"$/);
+  });
+
+  it('say nothing of an answer that says nothing', () => {
+    expect(classify(exchange(502, '\n '), now, key)?.message).toMatch(/HTTP 502$/);
+  });
+
+  it('of the system say its code and its words, and keep what they know', () => {
+    const cause = failure('ECONNRESET');
+    const error = fromSystem(cause, 'sent', 200);
+    expect(error.message).toMatch(/^reset: .* \(ECONNRESET, because\)$/);
+    expect(error).toMatchObject({ status: 200, cause });
+    expect(fromSystem(new Error('because'), 'sent').message).toMatch(/ \(because\)$/);
+  });
+
   it('are short', () => {
     expect(classify(exchange(500, 'x'.repeat(4096)), now, key)?.message.length).toBeLessThan(500);
   });
@@ -173,6 +198,31 @@ describe('fromSystem', () => {
     ['UND_ERR_RES_EXCEEDED_MAX_SIZE', 'answering', 'too_long_answer'],
   ] as const)('%s when %s → %s', (code, progress, expected) => {
     expect(fromSystem(failure(code), progress).code).toBe(expected);
+  });
+
+  it.each([
+    'XENOTFOUND',
+    'EAI_AGAIN-2',
+    'XECONNREFUSED',
+    'ECONNREFUSED2',
+    'XETIMEDOUT',
+    'ETIMEDOUT2',
+    'XEPROTO',
+  ])('knows %s for nothing else', (code) =>
+    expect(fromSystem(failure(code), 'unsent').code).toBe('not_sent'),
+  );
+
+  it('tells a parser that does not understand the answer from a connection that broke', () => {
+    const odd = Object.assign(new Error('Invalid header'), { name: 'HTTPParserError' });
+    expect(fromSystem(odd, 'sent').code).toBe('unknown_answer');
+    expect(fromSystem(new Error('gone'), 'unsent').code).toBe('not_sent');
+    expect(fromSystem(new Error('gone'), 'sent').code).toBe('reset');
+  });
+
+  it('keeps an error of our own as it is before the call left, and only then', () => {
+    const own = new EditError('input_missing', 'gone');
+    expect(fromSystem(own, 'unsent')).toBe(own);
+    expect(fromSystem(own, 'sent').code).toBe('reset');
   });
 
   it('tells a time-out by how far the call got', () => {

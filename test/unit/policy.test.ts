@@ -28,6 +28,27 @@ describe('times', () => {
     expect(pauseMs(minute, 42_000)).toBe(42_000);
     expect(pauseMs(minute, Infinity)).toBe(15 * minute);
   });
+
+  it('fit into each other in any window', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 86_400_000 }), (windowMs) => {
+        expect(guardMs(windowMs)).toBeLessThan(widestGuardMs(windowMs));
+        // A slot that is sent at the end of its life is still in the log.
+        expect(slotLifeMs(windowMs) + widestGuardMs(windowMs)).toBeLessThan(windowMs);
+        expect(probeAfterMs(windowMs)).toBeLessThan(refusingForMs(windowMs));
+      }),
+    );
+  });
+
+  it('pause no longer than an account may refuse, and no shorter for a longer wish', () => {
+    const ms = fc.nat(10_000_000);
+    fc.assert(
+      fc.property(ms, ms, ms, (windowMs, wish, more) => {
+        expect(pauseMs(windowMs, wish)).toBeLessThanOrEqual(Math.min(wish, refusingForMs(windowMs)));
+        expect(pauseMs(windowMs, wish + more)).toBeGreaterThanOrEqual(pauseMs(windowMs, wish));
+      }),
+    );
+  });
 });
 
 describe('concurrency', () => {
@@ -73,6 +94,9 @@ describe('concurrency', () => {
         expect(calls).toBeGreaterThanOrEqual(2);
         expect(calls * load.processes).toBeGreaterThanOrEqual(load.limit * load.accounts);
         expect(concurrency({ ...load, memoryBytes: 0 })).toBe(2);
+        const faster = { ...load, latencyMs: (load.latencyMs ?? 900_000) / 2 };
+        expect(concurrency(faster)).toBeLessThanOrEqual(calls);
+        expect(calls).toBeLessThanOrEqual(Math.max(2, 3 * load.limit * load.accounts));
       }),
     );
   });
