@@ -193,7 +193,7 @@ function aborted(signal: AbortSignal, turn: Promise<unknown>): Promise<never> {
   return new Promise((_, reject) => {
     const leave = (): void => reject(signal.reason as Error);
     if (signal.aborted) leave();
-    signal.addEventListener('abort', leave, { once: true });
+    signal.addEventListener('abort', leave);
     const over = (): void => signal.removeEventListener('abort', leave);
     turn.then(over, over);
   });

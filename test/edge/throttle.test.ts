@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -212,6 +213,24 @@ describe('leaving the line', () => {
     expect((await logged()).toSorted()).toEqual(['call-1', 'call-4']);
   });
 
+  it('lets the next be served at once, and leaves nothing behind', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 60_000 });
+    await slotOf(throttle, 'call-1');
+    await ledger.open('r2', { ...empty, state: 'paused' });
+    const head = new AbortController();
+    const behind = new AbortController();
+    const first = throttle.take(run, 'call-2', false, head.signal);
+    const next = throttle.take('r2', 'call-3', false, behind.signal);
+    await sleep(100);
+    const aborted = performance.now();
+    head.abort(new Error('the worker stops'));
+    await expect(first).rejects.toThrow('the worker stops');
+    expect(await next).toEqual({ none: 'paused' });
+    // Who waits looks again every second.
+    expect(performance.now() - aborted).toBeLessThan(500);
+    for (const { signal } of [head, behind]) expect(getEventListeners(signal, 'abort')).toEqual([]);
+  });
+
   it('gives back a slot that came too late', async () => {
     const throttle = throttleOf();
     const leave = new AbortController();
@@ -305,6 +324,12 @@ describe("a run's state", () => {
     await redis.hset(keys.ledger(run), 'stop_code', 8);
     await ledger.stop(run, 8, 'the cap is reached');
     expect(await take(throttleOf(), 'call-1')).toEqual({ none: 'stopped' });
+    expect(await ledger.state(run)).toEqual({ state: 'stopped', stop: { code: 8, reason: '' } });
+  });
+
+  it('that nobody knows is a fault', async () => {
+    await redis.hset(keys.ledger(run), 'state', 'odd');
+    await expect(take(throttleOf(), 'call-1')).rejects.toThrow(`answered "odd"`);
   });
 
   it('stops for its first reason, and goes on when it is opened again', async () => {
@@ -318,6 +343,8 @@ describe("a run's state", () => {
     await slotOf(throttleOf(), 'call-1');
     await ledger.remove(run);
     expect(await ledger.state(run)).toBeUndefined();
+    expect(await ledger.pause(run)).toBeUndefined();
+    expect(await ledger.spent(run)).toEqual({ charged: 0, unknown: 0, open: 0, cap: undefined });
     expect(await redis.keys(`*${run}*`)).not.toContain(keys.open(run));
   });
 
@@ -537,7 +564,9 @@ describe('a Redis that lost writes', () => {
     });
     await redis.flushall();
     const asked = performance.now();
-    await slotOf(throttle, 'call-1');
+    const turn = slotOf(throttle, 'call-1');
+    await vi.waitFor(async () => expect(await redis.pttl(keys.log('a'))).toBeGreaterThan(5000));
+    await turn;
     expect(performance.now() - asked).toBeGreaterThan(1000);
   });
 
