@@ -4,22 +4,16 @@ import { join } from 'node:path';
 import { stringify } from 'csv-stringify/sync';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { createNameRegister, makeName, nameFlaw, nameSlots } from '../../src/manifest/names.ts';
+import { createNameMaker, createNameRegister, nameFlaw, nameSlots } from '../../src/manifest/names.ts';
 import type { ManifestOptions } from '../../src/manifest/options.ts';
-import { readManifest } from '../../src/manifest/read.ts';
 import { fillPrompt, promptSlots } from '../../src/manifest/template.ts';
-import type { Finding, Row } from '../../src/model.ts';
+import { readAll } from '../fixtures/manifest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'manifest-properties-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-async function readRows(
-  file: string,
-  options: ManifestOptions,
-): Promise<{ rows: Row[]; findings: Finding[] }> {
-  const { rows, findings } = await readManifest(file, options);
-  return { rows, findings };
-}
+const makeName = (template: string, valueOf: (name: string) => string): string =>
+  createNameMaker(template).make(valueOf);
 
 const options: ManifestOptions = {
   name: '{id}.{ext}',
@@ -65,7 +59,7 @@ describe('a table', () => {
         });
         const file = join(folder, 'any.csv');
         writeFileSync(file, bom || wide ? `\uFEFF${text}` : text, wide ? 'utf16le' : 'utf8');
-        const { rows: read, findings } = await readRows(file, options);
+        const { rows: read, findings } = await readAll(file, options);
         expect(findings).toEqual([]);
         expect(read.map(({ id, prompt, columns }) => [id, prompt, columns['note']])).toEqual(
           written.map(([id, , prompt, note]) => [id, prompt, note]),
@@ -149,7 +143,7 @@ describe('names on a disk that ignores case and Unicode form', () => {
   it('never write one file, nor a file where another needs a folder, unless they were told to meet', () => {
     fc.assert(
       fc.property(names, fc.constantFrom('jpg', 'png', 'webp'), (names, ext) => {
-        const meets = createNameRegister<number>();
+        const meets = createNameRegister();
         const kept = names.filter((name, at) => meets(name, at) === undefined);
         const files = kept.map((name) => onDisk(name.replace('{ext}', ext)));
         expect(new Set(files).size).toBe(files.length);
