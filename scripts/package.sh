@@ -1,4 +1,4 @@
-# Sourced by redis.sh and chromium.sh: gets a program from this machine's package manager.
+# Sourced by redis.sh, chromium.sh and parallel.sh: gets a program from this machine's package manager.
 
 has() { command -v "$1" >/dev/null 2>&1; }
 

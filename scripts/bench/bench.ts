@@ -1,0 +1,57 @@
+/**
+ * Measures reshoot beside what people use instead, and beside what is physically possible: `npm run bench`.
+ * `--only rates,bytes` measures some parts and keeps the figures of the others; `--quick` is for trying, and writes nothing.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { platform, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { circumstances } from './machine.ts';
+import { readFigures, terminalTable, writePage, type Figures, type Kept } from './page.ts';
+import type { Part } from './part.ts';
+import { bytes } from './parts/bytes.ts';
+import { rates } from './parts/rates.ts';
+import { startPart } from './parts/start.ts';
+
+/** In the order of the page. */
+const parts: Part[] = [rates, bytes, startPart];
+
+const { values } = parseArgs({
+  options: { only: { type: 'string' }, quick: { type: 'boolean', default: false } },
+});
+if (platform() !== 'linux')
+  throw new Error('the benchmark reads CPU and memory from /proc, which only Linux has');
+const chosen = choose(values.only);
+const figures: Figures = values.quick ? {} : await readFigures();
+for (const part of chosen) {
+  figures[part.name] = await measurePart(part, values.quick);
+  if (!values.quick) await writePage(parts, figures);
+}
+process.stdout.write(`${terminalTable(parts, figures)}\n`);
+if (!values.quick) process.stdout.write('\nWritten: docs/performance.md, docs/performance/\n');
+
+function choose(only: string | undefined): Part[] {
+  if (only === undefined) return parts;
+  const names = only.split(',');
+  const unknown = names.find((name) => !parts.some((part) => part.name === name));
+  if (unknown !== undefined) {
+    throw new Error(
+      `--only: there is no part ${unknown}; parts: ${parts.map(({ name }) => name).join(', ')}`,
+    );
+  }
+  return parts.filter(({ name }) => names.includes(name));
+}
+
+async function measurePart(part: Part, quick: boolean): Promise<Kept> {
+  const before = circumstances();
+  const started = performance.now();
+  const folder = await mkdtemp(join(tmpdir(), 'reshoot-bench-'));
+  const figures = await part.run({ quick, folder, say });
+  await rm(folder, { recursive: true });
+  say(`${part.name}: ${Math.round((performance.now() - started) / 1000)} s`);
+  return { circumstances: before, figures };
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
