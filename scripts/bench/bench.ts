@@ -1,6 +1,7 @@
 /**
  * Measures reshoot beside what people use instead, and beside what is physically possible: `npm run bench`.
- * `--only rates,bytes` measures some parts and keeps the figures of the others; `--quick` is for trying, and writes nothing.
+ * `--only rates,bytes` measures some parts and keeps the figures of the others; `--scale` measures a million rows;
+ * `--quick` is for trying, and writes nothing.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { platform, tmpdir } from 'node:os';
@@ -11,17 +12,24 @@ import { readFigures, terminalTable, writePage, type Figures, type Kept } from '
 import type { Part } from './part.ts';
 import { bytes } from './parts/bytes.ts';
 import { rates } from './parts/rates.ts';
+import { scale } from './parts/scale.ts';
 import { startPart } from './parts/start.ts';
 
 /** In the order of the page. */
-const parts: Part[] = [rates, bytes, startPart];
+const parts: Part[] = [rates, bytes, startPart, scale];
+/** They take long, so that they are measured only when they are asked for. */
+const onlyWhenAsked: Part[] = [scale];
 
 const { values } = parseArgs({
-  options: { only: { type: 'string' }, quick: { type: 'boolean', default: false } },
+  options: {
+    only: { type: 'string' },
+    scale: { type: 'boolean', default: false },
+    quick: { type: 'boolean', default: false },
+  },
 });
 if (platform() !== 'linux')
   throw new Error('the benchmark reads CPU and memory from /proc, which only Linux has');
-const chosen = choose(values.only);
+const chosen = choose(values.scale ? scale.name : values.only);
 const figures: Figures = values.quick ? {} : await readFigures();
 for (const part of chosen) {
   figures[part.name] = await measurePart(part, values.quick);
@@ -31,7 +39,7 @@ process.stdout.write(`${terminalTable(parts, figures)}\n`);
 if (!values.quick) process.stdout.write('\nWritten: docs/performance.md, docs/performance/\n');
 
 function choose(only: string | undefined): Part[] {
-  if (only === undefined) return parts;
+  if (only === undefined) return parts.filter((part) => !onlyWhenAsked.includes(part));
   const names = only.split(',');
   const unknown = names.find((name) => !parts.some((part) => part.name === name));
   if (unknown !== undefined) {

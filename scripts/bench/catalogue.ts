@@ -1,9 +1,9 @@
 /**
- * Makes a manifest of so many rows, their pictures, and an output in which every row is done: what a run of days would
+ * Makes manifests of so many rows, their pictures, and an output in which every row is done: what a run of days would
  * leave. The records are written by hand, since a million calls can't be made in an afternoon; the index is made from
  * them by the product. Each picture is a file of its own.
  */
-import { mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs';
 import { createHash, hash } from 'node:crypto';
 import { join } from 'node:path';
 import { keyOf, type Call } from '../../src/records/call.ts';
@@ -25,20 +25,57 @@ const folderOf = (row: number): string => String(Math.floor(row / rowsAFolder)).
 const promptOf = (row: number): string =>
   `Put product ${row} on a seamless white ground with a soft shadow, keep its label as it is`;
 
-/** @returns the manifest's path */
-export function makeManifest(folder: string, rows: number): string {
-  mkdirSync(folder, { recursive: true });
-  const file = join(folder, 'catalogue.csv');
-  const blocks = ['sku,image,prompt,title,price,category\n'];
+/** Manifests of the same rows. */
+export interface Manifests {
+  folder: string;
+  csv: string;
+  jsonl: string;
+  /** Its size and route are none that the API knows. */
+  wrong: string;
+  /** The pictures' folder, which is a manifest too. */
+  pictures: string;
+}
+
+export function makeManifests(folder: string, rows: number): Manifests {
+  const pictures = join(folder, 'pictures');
+  const csv = createText(join(folder, 'catalogue.csv'), pictures);
+  const jsonl = createText(join(folder, 'catalogue.jsonl'), pictures);
+  const wrong = createText(join(folder, 'wrong.csv'), pictures);
+  csv.add('sku,image,prompt,title,price,category\n');
+  wrong.add('sku,image,prompt,size,route\n');
   for (let row = 1; row <= rows; row++) {
-    if (row % rowsAFolder === 0 || row === 1) mkdirSync(join(folder, 'pictures', folderOf(row)), { recursive: true });
-    const picture = `pictures/${folderOf(row)}/${nameOf(row)}.png`;
-    writeFileSync(join(folder, picture), pixel);
-    const own = `"Chair no. ${row}, oak","${(row % 900) + 99}.00",furniture/chairs`;
-    blocks.push(`${nameOf(row)},${picture},"${promptOf(row)}",${own}\n`);
+    const [id, prompt] = [nameOf(row), promptOf(row)];
+    const image = `pictures/${folderOf(row)}/${id}.png`;
+    if (row % rowsAFolder === 0 || row === 1) mkdirSync(join(pictures, folderOf(row)), { recursive: true });
+    writeFileSync(join(folder, image), pixel);
+    const [title, price, category] = [`Chair no. ${row}, oak`, `${(row % 900) + 99}.00`, 'furniture/chairs'];
+    csv.add(`${id},${image},"${prompt}","${title}",${price},${category}\n`);
+    jsonl.add(`${JSON.stringify({ sku: id, image, prompt, title, price, category })}\n`);
+    wrong.add(`${id},${image},"${prompt}",huge,3\n`);
   }
-  writeFileSync(file, blocks.join(''));
-  return file;
+  return { folder, csv: csv.close(), jsonl: jsonl.close(), wrong: wrong.close(), pictures };
+}
+
+/** A text that is written bit by bit. */
+function createText(file: string, folder: string) {
+  mkdirSync(folder, { recursive: true });
+  const open = openSync(file, 'w');
+  let block = '';
+  const flush = (): void => {
+    writeSync(open, block);
+    block = '';
+  };
+  return {
+    add(text: string): void {
+      block += text;
+      if (block.length > 2 ** 20) flush();
+    },
+    close(): string {
+      flush();
+      closeSync(open);
+      return file;
+    },
+  };
 }
 
 /** Makes the output of a finished run over that manifest. */
