@@ -1,4 +1,5 @@
 import { KeyTable } from '../key-table.ts';
+import { mostCandidates } from './nearest.ts';
 
 /** A row's id as far as the table tells it. */
 export interface IdSource {
@@ -9,6 +10,7 @@ export interface IdSource {
 }
 
 const longestMade = 200;
+const longestGiven = 300;
 
 /** The ids of a manifest's rows. */
 export interface Ids {
@@ -20,6 +22,8 @@ export interface Ids {
   meet(id: string, line: number): number | undefined;
   /** Has some row this id? */
   has(id: string): boolean;
+  /** As many of the first as hints are made of. */
+  first(): string[];
 }
 
 export function createIds(): Ids {
@@ -27,6 +31,7 @@ export function createIds(): Ids {
   const lines = new KeyTable();
   /** The last number that was added to a name. */
   const counts = new KeyTable();
+  const first: string[] = [];
   const reserve = (id: string): void => {
     if (!lines.has(id)) lines.set(id, 0);
   };
@@ -44,6 +49,7 @@ export function createIds(): Ids {
     take({ given, image }, row) {
       const id = given === '' ? make(pictureName(image) || `row-${row}`) : given;
       reserve(id);
+      if (first.length < mostCandidates && id.length <= longestGiven) first.push(id);
       return id;
     },
     meet(id, line) {
@@ -52,6 +58,7 @@ export function createIds(): Ids {
       return earlier || undefined;
     },
     has: (id) => lines.has(id),
+    first: () => first,
   };
 }
 
@@ -77,5 +84,7 @@ function decoded(path: string): string {
 /** Why a given id can't be used; undefined where it can. */
 export function idFlaw(id: string): string | undefined {
   if (/[\p{Cc}\p{Zl}\p{Zp}]/u.test(id)) return 'the id holds a line break or a control character';
-  return id.length > 300 ? `the id has ${id.length} characters, more than 300` : undefined;
+  return id.length > longestGiven
+    ? `the id has ${id.length} characters, more than ${longestGiven}`
+    : undefined;
 }

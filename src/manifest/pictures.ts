@@ -15,7 +15,7 @@ const mostUrls = 5;
 const mostPictures = 10;
 
 /** A row's pictures as far as they are sound, and what is wrong with the others. */
-interface CellPictures {
+export interface PicturesOfCell {
   pictures: Picture[];
   flaws: Flaw[];
 }
@@ -40,7 +40,7 @@ export function createPictureReader({
   root,
   isKnown,
   embedded,
-}: PictureReading): (cells: PictureCell[]) => Promise<CellPictures[]> {
+}: PictureReading): (cells: PictureCell[]) => Promise<PicturesOfCell[]> {
   const lookAt = createFileProbe(root, isKnown);
   const readContent = async (part: string): Promise<Found> => {
     const content = readData(part);
@@ -55,7 +55,7 @@ export function createPictureReader({
     const filesOf = (parts: string[]): string[] =>
       parts.filter((part) => !/^data:/i.test(part) && !readAddress(part));
     const files = await lookAt(rows.filter(areFew).map(({ id, parts }) => ({ id, parts: filesOf(parts) })));
-    const read: CellPictures[] = [];
+    const read: PicturesOfCell[] = [];
     for (const { parts } of rows) {
       const found: { part: string; found: Found }[] = [];
       for (const part of parts.slice(0, mostPictures)) {
@@ -73,7 +73,7 @@ const partsOf = (cell: string): string[] =>
     .map((part) => part.trim())
     .filter((part) => part !== '');
 
-function together(parts: string[], found: { part: string; found: Found }[]): CellPictures {
+function together(parts: string[], found: { part: string; found: Found }[]): PicturesOfCell {
   if (parts.length === 0) return { pictures: [], flaws: [noPicture] };
   if (parts.length > mostPictures) return { pictures: [], flaws: [tooMany(parts.length)] };
   const pictures = found.flatMap(({ found }) => ('kind' in found ? [found] : []));

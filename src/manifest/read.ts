@@ -1,16 +1,15 @@
 import { dirname, join, resolve } from 'node:path';
 import type { Finding, Picture, Row } from '../model.ts';
+import { createBlockReader } from './blocks.ts';
 import { findColumns, type Columns } from './columns.ts';
 import { createIds, type Ids } from './ids.ts';
 import { loadTable } from './load.ts';
-import { mostCandidates } from './nearest.ts';
 import { checkOptions, type ManifestOptions } from './options.ts';
 import { createPictureReader } from './pictures.ts';
-import { createTally, placeOf, type Flaw, type Problem } from './problem.ts';
-import { createRowNamer } from './row-names.ts';
-import { cell, cellProblem, createDrafter, type Draft } from './rows.ts';
+import { createTally, placeOf, type Problem } from './problem.ts';
+import { cell } from './rows.ts';
 import type { Table, TableRecord } from './table.ts';
-import { createNamelessCheck, unknownIds, wholeProblems } from './whole.ts';
+import { unknownIds, wholeProblems } from './whole.ts';
 
 /** A row and where it stands, for findings of others: its line, or its picture in a folder. */
 export interface ReadRow {
@@ -61,11 +60,6 @@ const noRows: Problem = {
   remedy: 'write a line a picture below the header',
 };
 
-const onlyFirst: Flaw = {
-  problem: 'the row has more than one picture, of which the API uses only the first',
-  remedy: 'put the picture to be edited first',
-};
-
 /** Rows handled together: enough for the disk, and few promises for a million rows. */
 const together = 1000;
 
@@ -84,96 +78,88 @@ export async function readManifest(
   const columns = findColumns(table, options.map);
   const remarks = createTally();
   const ids = createIds();
-  const some: string[] = [];
-  const draft = createDrafter({ columns, options, defaults, retry, remarks });
-  const placeAt = (line: number) => table.placeAt(line);
-  const nameRow = createRowNamer({ columns, template: options.name, ids, placeAt });
-  const nameless = createNamelessCheck(table);
+  const teller = createTeller(file, sink);
   const readPictures = createPictureReader({
     root: resolve(table.folder ?? options.imageRoot ?? dirname(file)),
-    isKnown: sink.isKnown && ((id, picture) => sink.isKnown?.(id, picture) ?? Promise.resolve(false)),
+    isKnown: sink.isKnown?.bind(sink),
     embedded: (sha256, bytes) => sink.embedded?.(sha256, bytes),
   });
+  const reading = { columns, options, defaults, retry, remarks, table, ids, readPictures };
+  const readBlock = createBlockReader(reading);
+  const problems = [...table.problems];
+  const givesIds = columns.of.id !== undefined;
+  let [rows, areReserved, isHeaderTold]: [number, boolean, boolean] = [0, !givesIds, false];
+
+  const tellHeader = async (): Promise<void> => {
+    if (!isHeaderTold && table.header.length > 0) {
+      await teller.tellWhole(wholeProblems(table, columns, options));
+    }
+    isHeaderTold = true;
+  };
+  const give = async (records: TableRecord[]): Promise<void> => {
+    if (!areReserved && records.some((record) => cell(record, columns, 'id') === '')) {
+      await reserveIds(table, columns, ids);
+      areReserved = true;
+    }
+    const block = await readBlock(records);
+    await teller.tellWhole(block.whole);
+    await teller.tell(block.problems);
+    await sink.rows(block.rows.map(({ row, record }) => ({ row, place: placeIn(file, record) })));
+    rows += records.length;
+  };
+
+  await teller.tellWhole([...problems, ...columns.problems]);
+  for await (const records of table.records((problem) => problems.push(problem))) {
+    for (let at = 0; at < records.length; at += together) {
+      await tellHeader();
+      await give(records.slice(at, at + together));
+    }
+  }
+  await teller.tellWhole(problems.slice(table.problems.length));
+  // A table that breaks off before its first row lacks columns too, but the break is the cause.
+  if (table.header.length > 0 && (problems.length === 0 || rows > 0)) {
+    await tellHeader();
+    if (options.ids) await teller.tellWhole(unknownIds(options.ids, ids, columns));
+    if (rows === 0 && !retry) await teller.tellWhole([noRows]);
+  }
+  await expectUnchanged();
+  return {
+    rows,
+    ...teller.told(),
+    notes: [...(table.notes ?? []), ...columns.notes, ...remarks.notes()].map(teller.inFile),
+    columns: columns.carried.map(({ name }) => name),
+    retry,
+    hasId: (id) => ids.has(id),
+  };
+}
+
+/** Hands problems to the sink and counts them. */
+interface Teller {
+  tell(problems: Problem[]): Promise<void>;
+  /** What belongs to no row. */
+  tellWhole(problems: Problem[]): Promise<void>;
+  told(): Pick<Manifest, 'findings' | 'unskippable'>;
+  inFile(problem: Problem): Finding;
+}
+
+function createTeller(file: string, sink: ManifestSink): Teller {
+  let [findings, unskippable] = [0, false];
   const inFile = ({ file: picture, ...problem }: Problem): Finding => ({
     file: picture === undefined ? file : join(file, picture),
     ...problem,
   });
-  const manifest = { rows: 0, findings: 0, unskippable: false };
   const tell = async (problems: Problem[]): Promise<void> => {
-    manifest.findings += problems.length;
+    findings += problems.length;
     for (const problem of problems) await sink.finding(inFile(problem));
   };
-  const tellWhole = (problems: Problem[]): Promise<void> => {
-    manifest.unskippable ||= problems.length > 0;
-    return tell(problems);
-  };
-
-  const addPictures = async (drafts: Draft[]): Promise<Picture[][]> => {
-    const sound = drafts.filter(({ record }) => !record.flaw && columns.of.image !== undefined);
-    const cells = sound.map(({ id, record }) => ({ id, cell: cell(record, columns, 'image') }));
-    const read = await readPictures(cells);
-    const picturesOf = new Map(sound.map((draft, at) => [draft, read[at]]));
-    return drafts.map((draft) => {
-      const { pictures = [], flaws = [] } = picturesOf.get(draft) ?? {};
-      draft.problems.push(...flaws.map((flaw) => cellProblem(draft.record, columns, 'image', flaw)));
-      if (draft.selected && pictures.length > 1) remarks.add({ line: draft.record.line }, onlyFirst);
-      return pictures;
-    });
-  };
-
-  const readBlock = async (records: TableRecord[]): Promise<void> => {
-    const drafts = records.map((record) => {
-      const row = ++manifest.rows;
-      const source = { given: cell(record, columns, 'id'), image: cell(record, columns, 'image') };
-      const id = ids.take(source, row);
-      if (options.ids && some.length < mostCandidates) some.push(id);
-      const drafted = draft(record, row, id);
-      nameRow(drafted);
-      return drafted;
-    });
-    const pictures = await addPictures(drafts);
-    await tellWhole(records.flatMap(nameless));
-    await tell(drafts.flatMap(({ selected, problems }) => (selected ? problems : [])));
-    await sink.rows(
-      drafts.map((drafted, at) => ({
-        row: toRow(drafted, columns, pictures[at] ?? []),
-        place: placeIn(file, drafted.record),
-      })),
-    );
-  };
-
-  let isReserved = columns.of.id === undefined;
-  const atEnd: Problem[] = [];
-  await tellWhole([...table.problems, ...columns.problems]);
-  let isTold = false;
-  const tellHeader = async (): Promise<void> => {
-    if (!isTold && table.header.length > 0) await tellWhole(wholeProblems(table, columns, options));
-    isTold = true;
-  };
-  for await (const records of table.records((problem) => atEnd.push(problem))) {
-    for (let at = 0; at < records.length; at += together) {
-      const block = records.slice(at, at + together);
-      await tellHeader();
-      if (!isReserved && block.some((record) => cell(record, columns, 'id') === '')) {
-        await reserveIds(table, columns, ids);
-        isReserved = true;
-      }
-      await readBlock(block);
-    }
-  }
-  await tellWhole(atEnd);
-  if (table.problems.length + atEnd.length === 0 || manifest.rows > 0) await tellHeader();
-  if (isTold && table.header.length > 0) {
-    await tellWhole(unknownIds(options.ids ?? [], ids, some, columns));
-    if (manifest.rows === 0 && !retry) await tellWhole([noRows]);
-  }
-  await expectUnchanged();
   return {
-    ...manifest,
-    notes: [...(table.notes ?? []), ...columns.notes, ...remarks.notes()].map(inFile),
-    columns: columns.carried.map(({ name }) => name),
-    retry,
-    hasId: (id) => ids.has(id),
+    tell,
+    async tellWhole(problems) {
+      unskippable ||= problems.length > 0;
+      await tell(problems);
+    },
+    told: () => ({ findings, unskippable }),
+    inFile,
   };
 }
 
@@ -191,29 +177,3 @@ function placeIn(file: string, record: TableRecord): Pick<Finding, 'file' | 'lin
   const { file: picture, line } = placeOf(record);
   return picture === undefined ? { file, line: line ?? record.line } : { file: join(file, picture) };
 }
-
-/** Rows that aren't selected need not be sound, so nothing is said about them. */
-function toRow(draft: Draft, columns: Columns, pictures: Picture[]): Row {
-  const { record, problems, row, id, prompt, size, ratio, route, output, selected } = draft;
-  const cells = columns.carried.map(({ index, name }) => [name, record.cells[index] ?? ''] as const);
-  // Object.fromEntries keeps a column that is called __proto__.
-  const carried = Object.fromEntries(cells);
-  const { line } = record;
-  const read: Row = {
-    row,
-    line,
-    id,
-    pictures,
-    prompt,
-    size,
-    ratio,
-    route,
-    output,
-    columns: carried,
-    selected,
-  };
-  if (selected && problems.length > 0) read.invalid = problems.map(inOneText).join('; ');
-  return read;
-}
-
-const inOneText = ({ column, problem }: Problem): string => (column ? `${column}: ${problem}` : problem);

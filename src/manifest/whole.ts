@@ -74,16 +74,13 @@ export function createNamelessCheck({ header, line }: Table): (record: TableReco
   };
 }
 
-/**
- * Ids of `--ids` that no row has.
- * @param some ids of rows, for hints
- */
-export function unknownIds(wanted: string[], ids: Ids, some: string[], columns: Columns): Problem[] {
+/** Ids of `--ids` that no row has. */
+export function unknownIds(wanted: string[], ids: Ids, columns: Columns): Problem[] {
   const column = columns.of.id === undefined ? undefined : columns.header[columns.of.id];
   return [...new Set(wanted)]
     .filter((id) => !ids.has(id))
     .map((id, at) => {
-      const hint = at < 20 ? didYouMean(id, some) : '';
+      const hint = at < 20 ? didYouMean(id, ids.first()) : '';
       const flaw = {
         problem: '--ids names a row that the table does not have',
         remedy: hint || 'check its spelling',

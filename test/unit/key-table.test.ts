@@ -1,0 +1,31 @@
+import * as fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { KeyTable } from '../../src/key-table.ts';
+
+it('holds what a Map holds', () => {
+  const key = fc.oneof(fc.constantFrom('', 'a', 'b', 'c'), fc.string({ unit: 'binary', maxLength: 3 }));
+  const step = fc.tuple(key, fc.option(fc.double({ noNaN: true })));
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+      const table = new KeyTable();
+      const map = new Map<string, number>();
+      for (const [key, number] of steps) {
+        if (table.get(key) !== map.get(key) || table.has(key) !== map.has(key)) return false;
+        if (number === null) continue;
+        table.set(key, number);
+        map.set(key, number);
+      }
+      return table.size === map.size && [...map].every(([key, number]) => table.get(key) === number);
+    }),
+  );
+});
+
+it('grows, and keeps the numbers of a hundred thousand keys', () => {
+  const table = new KeyTable();
+  for (let n = 0; n < 100_000; n++) table.set(`SKU-${n}`, n * 2 ** 30);
+  for (let n = 0; n < 100_000; n += 3) table.set(`SKU-${n}`, -n);
+  expect(table.size).toBe(100_000);
+  const isKept = (n: number): boolean => table.get(`SKU-${n}`) === (n % 3 === 0 ? -n : n * 2 ** 30);
+  expect(Array.from({ length: 100_000 }, (_, n) => n).filter((n) => !isKept(n))).toEqual([]);
+  expect(table.has('SKU-100000')).toBe(false);
+});
