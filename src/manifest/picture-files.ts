@@ -20,7 +20,7 @@ const mostHints = 20;
 export const inMegabytes = (bytes: number): string => `${(bytes / megabyte).toFixed(1)} MB`;
 
 /** A picture that is a file, of which it isn't known whether it is sound. */
-export type FilePicture = Extract<Picture, { kind: 'file' }>;
+type FilePicture = Extract<Picture, { kind: 'file' }>;
 
 /** The files of a row, as its cell names them. */
 export interface RowFiles {

@@ -65,7 +65,7 @@ const tables: Record<string, string> = {
   'of nothing': '\r\n \n',
 };
 
-describe('a table in parts', () => {
+describe('a table in parts', { timeout: 20_000 }, () => {
   for (const [name, text] of Object.entries(tables)) {
     it(`${name} is read like the whole, wherever it is cut`, async () => {
       const read = await expectSame(Buffer.from(text), csv);
@@ -119,7 +119,7 @@ describe('a table in parts', () => {
   });
 });
 
-it('a manifest written in any dialect is read back as it was', async () => {
+it('a manifest written in any dialect is read back as it was', { timeout: 20_000 }, async () => {
   const text = fc.string({
     unit: fc.constantFrom('a', '"', ',', ';', '\t', '\n', '\r\n', ' ', 'é', '提', '🙂', "'", '='),
     maxLength: 12,
