@@ -10,20 +10,27 @@ export interface Outputs {
   find(run: Pick<DeskRun, 'run' | 'output' | 'store' | 'origin'>): Promise<Output | undefined>;
 }
 
+/** A worker lives for months: beyond so many runs the one that was asked for longest ago is opened anew. */
+const mostKnown = 500;
+
 /** @param origin the API that this process works for */
-export function createOutputs(origin: string, log: Log): Outputs {
+export function createOutputs(origin: string, log: Log, most = mostKnown): Outputs {
   const known = new Map<string, Output>();
   const told = new Set<string>();
+  const remember = (run: string, output: Output): Output => {
+    known.delete(run);
+    known.set(run, output);
+    const [oldest] = known.keys();
+    if (known.size > most && oldest !== undefined) known.delete(oldest);
+    return output;
+  };
   return {
     of: (run) => known.get(run),
     async find(run) {
       const seen = known.get(run.run);
-      if (seen) return seen;
+      if (seen) return remember(run.run, seen);
       const output = run.origin === origin ? await findRunOutput(run) : undefined;
-      if (output) {
-        known.set(run.run, output);
-        return output;
-      }
+      if (output) return remember(run.run, output);
       const why =
         run.origin === origin
           ? 'its output is not seen here'

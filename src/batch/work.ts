@@ -15,6 +15,7 @@ import { createThrottle } from '../throttle/throttle.ts';
 import { createCaller } from './call.ts';
 import { openDesks, type Desks } from './desks.ts';
 import { createEditor } from './edit.ts';
+import { withEither } from './either.ts';
 import { createFeeder } from './feed.ts';
 import { finishRun } from './finish.ts';
 import { createInputReader } from './input.ts';
@@ -211,8 +212,8 @@ export async function openWorkshop(
     if (!(await desk.has(job.run))) return { is: 'done' };
     if (job.kind === 'finish') return finish(job.run, output);
     if (onlyRun !== undefined && job.run !== onlyRun) return { is: 'handed back', afterMs: 1000 };
-    const signal = job.run === onlyRun ? state.signal : AbortSignal.any([state.signal, leaving.signal]);
-    return edit(job, output, { ...state, signal });
+    if (job.run === onlyRun) return edit(job, output, state);
+    return withEither(state.signal, leaving.signal, (signal) => edit(job, output, { ...state, signal }));
   };
 
   const workOrFault = async (job: Job, state: JobState): Promise<JobResult> => {
