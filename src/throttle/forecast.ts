@@ -95,5 +95,5 @@ function endsOfInFlight({ accounts, inFlight, widthMs }: ForecastLoad, latencyMs
   const older = inFlight - known.length;
   const span = Math.max(0, latencyMs - widthMs);
   const ages = Array.from({ length: older }, (_, i) => widthMs + ((i + 0.5) / older) * span);
-  return [...known, ...ages].map((age) => Math.max(0, latencyMs - age)).toReversed();
+  return [...known, ...ages].map((age) => Math.max(0, latencyMs - age)).toSorted((a, b) => a - b);
 }

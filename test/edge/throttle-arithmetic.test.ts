@@ -11,6 +11,8 @@ import { startRedis, type RedisServer } from '../fixtures/redis.ts';
 const numRuns = Number(process.env['FC_RUNS'] ?? 25);
 const seed = process.env['FC_SEED'];
 const often = { numRuns, ...(seed && { seed: Number(seed) }) };
+/** Short histories, in which much must come together. */
+const moreOften = { ...often, numRuns: 4 * numRuns };
 
 const run = 'r1';
 const day = 86_400_000;
@@ -129,7 +131,7 @@ const fates = fc.record({
     'taken over',
     'forgotten',
   ),
-  after: fc.double({ min: 0, max: 1, noNaN: true }),
+  after: fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0, 0.5, 1)),
 });
 
 const arrivals = fc.array(
@@ -340,14 +342,19 @@ const charges = fc.constantFrom('yes' as const, 'no' as const, 'unknown' as cons
 const callNames = fc.nat(11).map((n) => `call-${n}`);
 const bookings = fc.array(
   fc.oneof(
-    fc.record({ is: fc.constant('take' as const), call: callNames, extra: fc.boolean() }),
-    fc.record({ is: fc.constant('take' as const), call: callNames, extra: fc.boolean() }),
-    fc.record({ is: fc.constant('settle' as const), call: callNames, charged: charges }),
+    {
+      weight: 5,
+      arbitrary: fc.record({ is: fc.constant('take' as const), call: callNames, extra: fc.boolean() }),
+    },
+    {
+      weight: 3,
+      arbitrary: fc.record({ is: fc.constant('settle' as const), call: callNames, charged: charges }),
+    },
     fc.record({ is: fc.constant('lose' as const) }),
     fc.record({ is: fc.constant('pass' as const), ms: fc.integer({ min: 1, max: 9000 }) }),
     fc.record({ is: fc.constant('open' as const), cap: fc.option(fc.nat(8), { nil: undefined }) }),
   ),
-  { maxLength: 50 },
+  { minLength: 10, maxLength: 50 },
 );
 
 describe('the books', () => {
@@ -364,6 +371,8 @@ describe('the books', () => {
         });
         const shape = { limit: 1_000_000, windowMs: 60_000, accounts: ['a'] };
         const { ledger, throttle, lose } = await share(shape, books);
+        // Its account has a state as well.
+        await throttle.refused({ run, call: 'earlier', account: 'a' } as Slot, 0);
         const answer = (call: string, extra: boolean): unknown => {
           if (open.has(call) && clock.now - open.get(call)!.at <= 5000) return { fresh: false };
           open.delete(call);
@@ -411,7 +420,7 @@ describe('the books', () => {
           }
         }
       }),
-      often,
+      moreOften,
     );
   });
 
@@ -461,11 +470,17 @@ const refusalSteps = fc.array(
   fc.oneof(
     fc.record({
       is: fc.constant('refuse' as const),
-      afterMs: fc.option(fc.integer({ min: 0, max: 90_000 }), { nil: undefined }),
+      afterMs: fc.option(fc.oneof(fc.integer({ min: 0, max: 90_000 }), fc.constant(2_000_000)), {
+        nil: undefined,
+      }),
     }),
     fc.record({
       is: fc.constant('pass' as const),
-      ms: fc.oneof(fc.integer({ min: 0, max: 70_000 }), fc.integer({ min: 0, max: 9 * day })),
+      ms: fc.oneof(
+        fc.integer({ min: 0, max: 70_000 }),
+        fc.integer({ min: 0, max: 9 * day }),
+        fc.constantFrom(60_500, day - 1, day, 3 * day),
+      ),
     }),
     fc.record({ is: fc.constantFrom('fill' as const, 'refuse when full' as const) }),
   ),
@@ -479,7 +494,7 @@ describe('refusals', () => {
 
   it('pause the account, widen its guard or lower its cap, all within bounds and for a while', async () => {
     await fc.assert(
-      fc.asyncProperty(fc.integer({ min: 1, max: 12 }), refusalSteps, async (limit, steps) => {
+      fc.asyncProperty(fc.integer({ min: 1, max: 8 }), refusalSteps, async (limit, steps) => {
         const shape = { limit, windowMs, accounts: ['a'] };
         const { keys, throttle } = await share(shape, () => empty);
         const slot = { run, call: 'refused', account: 'a' } as Slot;
@@ -546,7 +561,7 @@ describe('refusals', () => {
         expect([gauge?.limit, gauge?.parked]).toEqual([cap, isParked ? 'rate_limited' : undefined]);
         if (!isParked) expect(cap).toBe(limit);
       }),
-      often,
+      moreOften,
     );
   });
 });
@@ -584,7 +599,7 @@ describe('parked accounts', () => {
     const probeAfter = 10 * windowMs;
     const steps = fc.array(
       fc.record({
-        passMs: fc.integer({ min: 0, max: 2 * probeAfter }),
+        passMs: fc.oneof(fc.integer({ min: 0, max: 2 * probeAfter }), fc.constant(probeAfter)),
         answer: fc.constantFrom('none' as const, 'old' as const, 'refused' as const, 'probe' as const),
         // Seldom: most of it would be one long trial.
         asked: fc.boolean().chain((is) => (is ? fc.boolean() : fc.constant(false))),
@@ -636,7 +651,7 @@ describe('parked accounts', () => {
         }
       }),
       {
-        ...often,
+        ...moreOften,
         // Nobody has tried it since it was asked for: what an older call says is no trial.
         examples: [[['a', 'b'], [{ passMs: 0, answer: 'old', asked: true }]]],
       },

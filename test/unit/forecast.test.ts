@@ -100,9 +100,10 @@ describe('the forecast of any load', () => {
     inFlight: fc.nat(60),
     latencyMs: fc.integer({ min: 1, max: 300_000 }),
     again: fc.double({ min: 0, max: 1, noNaN: true }),
-    againAfterMs: fc.constant(1000),
+    againAfterMs: fc.constant<number>(1000),
     capacity: fc.option(fc.integer({ min: 1, max: 90 }), { nil: undefined }),
   });
+  const known = { widthMs: 6000, waiting: 181, inFlight: 24, latencyMs: 98_433, again: 0 };
   const says = (load: ForecastLoad): number => forecast(load) ?? NaN;
 
   it('is no shorter than the limit and the places in flight allow, and a call long where one is to be made', () => {
@@ -135,6 +136,20 @@ describe('the forecast of any load', () => {
         const turned = { ...one, sentAgo: one.sentAgo.toReversed() };
         expect(but({ accounts: [...others, turned] })).toBe(before);
       }),
+      {
+        examples: [
+          // More calls are out than sends are known, one of which has left the window.
+          [
+            {
+              ...load,
+              ...known,
+              capacity: 62,
+              accounts: [{ sentAgo: [0, 0, 0, 0, 8433], limit: 4, pausedMs: 0 }],
+            },
+            0,
+          ],
+        ],
+      },
     );
   });
 });
