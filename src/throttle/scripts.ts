@@ -118,13 +118,12 @@ return {'slot', account}
 export const stamp = `${clock}
 redis.call('ZADD', KEYS[1], 'GT', ms(now), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 6)
-return 1
 `;
 
 /** KEYS log, open. ARGV call. Nothing was sent: slot and credit go back. */
 export const giveBack = `
 redis.call('ZREM', KEYS[1], ARGV[1])
-return redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[2], ARGV[1])
 `;
 
 /**
@@ -171,7 +170,7 @@ elseif now - refusing >= tonumber(ARGV[7]) then
 end
 if paused and paused > now then
   redis.call('HSET', KEYS[2], 'paused', ms(math.max(paused, now + ARGV[2])))
-  return 0
+  return
 end
 redis.call('HSET', KEYS[2], 'paused', ms(now + ARGV[2]))
 local width = guardOf(KEYS[2], base, widest)
@@ -180,14 +179,12 @@ if redis.call('ZCOUNT', KEYS[1], ms(now - window - widest), '+inf') >= cap then
 else
   redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap_at', ms(now))
 end
-return 1
 `;
 
 /** KEYS ledger. ARGV code, reason. The first reason stands; sent twice, it is the same. */
 export const stop = `
 if redis.call('HSETNX', KEYS[1], 'stop_code', ARGV[1]) == 1 then redis.call('HSET', KEYS[1], 'stop_reason', ARGV[2]) end
 if redis.call('HGET', KEYS[1], 'state') ~= 'cancelled' then redis.call('HSET', KEYS[1], 'state', 'stopped') end
-return 1
 `;
 
 /** KEYS ledger. ARGV from, to. → the state that the run had, '' where its books are lost */
@@ -207,9 +204,8 @@ return state
 
 /** KEYS state. ARGV reason, needed in a row. Parks the account, or counts towards it. */
 export const park = `${clock}
-if redis.call('HINCRBY', KEYS[1], 'firewall', 1) < tonumber(ARGV[2]) then return 0 end
+if redis.call('HINCRBY', KEYS[1], 'firewall', 1) < tonumber(ARGV[2]) then return end
 redis.call('HSET', KEYS[1], 'parked', ARGV[1], 'probed', ms(now))
-return 1
 `;
 
 /**
@@ -218,7 +214,7 @@ return 1
  * Opens a run's books, or makes them again from the records.
  */
 export const rebuild = `${books}
-if current(KEYS[1]) and ARGV[1] == '0' then return 0 end
+if current(KEYS[1]) and ARGV[1] == '0' then return end
 local state = redis.call('HGET', KEYS[1], 'state')
 if ARGV[1] == '1' or not state then
   state = ARGV[7]
@@ -229,5 +225,4 @@ redis.call('DEL', KEYS[2])
 redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[2], 'budget', ARGV[3],
   'charged', ARGV[4], 'unknown', ARGV[5], 'extra', ARGV[6], 'unusable', 0)
 for at = 10, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
-return 1
 `;

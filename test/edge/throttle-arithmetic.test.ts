@@ -8,7 +8,7 @@ import { clockedRedis, Wait, type ClockedRedis } from '../fixtures/clocked-redis
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
 
 /** Histories a property is tried with. A failure names its seed, which `FC_SEED` plays again. */
-const numRuns = Number(process.env['FC_RUNS'] ?? 25);
+const numRuns = Number(process.env['FC_RUNS'] ?? 20);
 const seed = process.env['FC_SEED'];
 const often = { numRuns, ...(seed && { seed: Number(seed) }) };
 /** Short histories, in which much must come together. */
@@ -466,7 +466,13 @@ describe('the books', () => {
   });
 });
 
-const refusalSteps = fc.array(
+type Step =
+  | { is: 'refuse'; afterMs: number | undefined }
+  | { is: 'pass'; ms: number }
+  | { is: 'fill' | 'refuse when full' };
+const refusal: Step = { is: 'refuse', afterMs: 1000 };
+const pass: Step = { is: 'pass', ms: 2000 };
+const refusalSteps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     fc.record({
       is: fc.constant('refuse' as const),
@@ -553,7 +559,8 @@ describe('refusals', () => {
         }
         await fill();
         // Who is left alone comes back to the whole limit, one a window.
-        for (let i = 0; i <= limit && !isParked; i++) {
+        const windows = isParked ? 0 : limit + 1;
+        for (let i = 0; i < windows; i++) {
           clock.now = Math.max(clock.now, pausedUntil) + 2 * windowMs;
           await fill();
         }
@@ -561,7 +568,18 @@ describe('refusals', () => {
         expect([gauge?.limit, gauge?.parked]).toEqual([cap, isParked ? 'rate_limited' : undefined]);
         if (!isParked) expect(cap).toBe(limit);
       }),
-      moreOften,
+      {
+        ...moreOften,
+        examples: [
+          // Refused for fifteen windows to the millisecond; once in a log of a window ago, within the widest guard.
+          [4, [refusal, { is: 'pass', ms: 900_000 }, refusal]],
+          [3, [{ is: 'fill' }, { is: 'pass', ms: 62_000 }, refusal, { is: 'fill' }]],
+          [3, [{ is: 'fill' }, { is: 'pass', ms: 59_000 }, refusal, { is: 'fill' }]],
+          // A sixth of the limit, rounded up, down to three.
+          [7, [refusal, pass, refusal, pass, refusal, { is: 'fill' }]],
+          [5, [refusal, pass, refusal, pass, refusal, { is: 'fill' }]],
+        ],
+      },
     );
   });
 });
@@ -590,6 +608,20 @@ describe('a gauge', () => {
     expect(b).toMatchObject({ ...idle, name: 'b', parked: 'no_credit' });
     clock.now += 10_000;
     expect((await accounts.gauges())[0]?.pausedMs).toBe(0);
+  });
+
+  it('shows five windows of sends, of which none moves back with the clock', async () => {
+    const { keys, throttle } = await share({ limit: 12, windowMs: 6000, accounts: ['a'] }, () => empty);
+    const logged = (): Promise<string[]> => clock.redis.zrange(keys.log('a'), '0', '-1');
+    const slot = (await ask(throttle, 'call-1')) as Slot;
+    clock.now -= 1000;
+    await throttle.stamp(slot);
+    clock.now += 1000 + 4.9 * 6000;
+    await ask(throttle, 'call-2');
+    expect(await logged()).toEqual(['call-1', 'call-2']);
+    clock.now += 0.2 * 6000;
+    await ask(throttle, 'call-3');
+    expect(await logged()).toEqual(['call-2', 'call-3']);
   });
 });
 
