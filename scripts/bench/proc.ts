@@ -28,8 +28,13 @@ export function watchTree(root: number, everyMs: number): Watch {
       const status = read(`/proc/${pid}/status`);
       if (status === undefined) continue;
       together += megabytes(status, 'VmRSS');
-      const name = seen.get(pid)?.name ?? nameOf(pid);
-      seen.set(pid, { name, cpuMs: ticks * tickMs, peakMb: megabytes(status, 'VmHWM') });
+      // A process that has just ended has no name and no memory any more.
+      const before = seen.get(pid);
+      seen.set(pid, {
+        name: nameOf(pid) || (before?.name ?? ''),
+        cpuMs: ticks * tickMs,
+        peakMb: Math.max(before?.peakMb ?? 0, megabytes(status, 'VmHWM')),
+      });
     }
     peakMb = Math.max(peakMb, together);
   };
