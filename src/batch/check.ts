@@ -147,7 +147,9 @@ export async function checkManifest(
 
 /** Pictures of rows that the manifest doesn't have; those it has and didn't choose are not gone. */
 async function listGone(stories: Stories, manifest: Manifest, { gone }: Changes): Promise<void> {
-  for await (const { id } of stories.unasked()) if (!manifest.hasId(id)) gone.push(id);
+  for await (const { id, calls } of stories.unasked(({ pictures }) => pictures > 0)) {
+    if (!manifest.hasId(id) && calls.some((call) => call.closed?.picture)) gone.push(id);
+  }
 }
 
 /** Extra calls that a run over so many rows may pay for. */

@@ -51,6 +51,9 @@ interface Feeding {
 
 const keepLeaseMs = 3000;
 
+/** Whoever has just planned has looked at all records. */
+const freshEnoughMs = 60_000;
+
 /** So long the feeder may settle rows at a time. */
 const momentMs = 2000;
 
@@ -119,7 +122,8 @@ export function createFeeder(options: FeederOptions): Feeder {
     const keeping = setInterval(() => void desk.lease(feedLease(run)).catch(() => undefined), keepLeaseMs);
     try {
       const spooled = await spooledCalls(storage);
-      const stories = await calls.stories();
+      // A row that looks less done than it is gets a job, which finds out.
+      const stories = await calls.stories(freshEnoughMs);
       return { rest: cursorOf(runs.plan(run)), stories, standing: lookAtNames(storage), spooled };
     } finally {
       clearInterval(keeping);

@@ -23,7 +23,7 @@ const thumbsAfterStopMs = 10_000;
 export async function finishRun(output: Output, run: string, stop: Stop | undefined): Promise<void> {
   if (await output.runs.end(run)) return;
   const summary = await reportOn(output, run, stop, new Date().toISOString());
-  await output.calls.reindex(idsOf(output, run));
+  await output.calls.reindex(idsOf(output, run), Infinity);
   await output.runs.writeEnd(run, { stop, summary: { ...summary } });
 }
 
@@ -75,7 +75,7 @@ async function reportOn(
       const made = await makeThumbs(output.storage, picturesOf(judged(wanted)), within);
       return withThumbs(judged(wanted), made);
     },
-    calls: () => bookedCalls(stories),
+    otherCalls: () => bookedCalls(stories),
     runs: await otherRuns(output, id),
   };
   return writeReport(input, (name, content) => output.storage.write(`report/${name}`, content));
@@ -149,8 +149,9 @@ async function* withThumbs(
   for await (const { row, sides } of rows) yield { ...row, thumbs: thumbsOf(sides, made) };
 }
 
+/** Calls of rows that are in the plan no more. */
 async function* bookedCalls(stories: Stories): AsyncIterable<BookedCall> {
-  for await (const { id, calls } of stories.all()) {
+  for await (const { id, calls } of stories.unasked()) {
     for (const call of calls) yield { id, ...toReportCall(call) };
   }
 }

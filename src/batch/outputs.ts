@@ -6,6 +6,8 @@ import { findOutput, type Output } from './output.ts';
 export interface Outputs {
   /** One that was found before. */
   of(run: string): Output | undefined;
+  /** Here it is, opened already. */
+  know(run: string, output: Output): void;
   /** The run's output, where it is seen here and is for this API; else the log says once why not. */
   find(run: Pick<DeskRun, 'run' | 'output' | 'store' | 'origin'>): Promise<Output | undefined>;
 }
@@ -26,6 +28,7 @@ export function createOutputs(origin: string, log: Log, most = mostKnown): Outpu
   };
   return {
     of: (run) => known.get(run),
+    know: (run, output) => void remember(run, output),
     async find(run) {
       const seen = known.get(run.run);
       if (seen) return remember(run.run, seen);

@@ -51,6 +51,9 @@ type PlanDesks = Pick<Desks, 'desk' | 'ledger' | 'queue'>;
 
 export const runLease = (run: string): string => `run:${run}`;
 
+/** A plan follows its check by this much at most, or looks at the records again. */
+const checkedMs = 60_000;
+
 /** While a plan is made its lease is kept. */
 const keepLeaseMs = 3000;
 
@@ -87,7 +90,7 @@ export async function planRun(
       if (same) {
         const run = { ...optionsOf(options, draft), ...identityOf(latest) };
         if (was !== 'running') await output.runs.steer(run.run, 'running');
-        return { ...(await begin(run, output, desks, options)), how: 'resumed', was, replaced };
+        return { ...(await begin(run, output, desks, options, 0)), how: 'resumed', was, replaced };
       }
       await forget(latest.run, desks);
       // Where its plan or its records are damaged, its calls still stand in calls.csv.
@@ -102,7 +105,9 @@ export async function planRun(
       columns,
     };
     await output.runs.writePlan(run.run, draft.lines());
-    return { ...(await begin(run, output, desks, options)), how: 'new', was: 'running', replaced };
+    // It has made no call yet; those of earlier runs were looked at when the manifest was checked.
+    const opened = await begin(run, output, desks, options, checkedMs);
+    return { ...opened, how: 'new', was: 'running', replaced };
   } finally {
     clearInterval(keeping);
     await desks.desk.release(lease);
@@ -166,12 +171,13 @@ async function begin(
   output: Output,
   { desk, ledger, queue }: PlanDesks,
   options: PlanOrder,
+  oldestMs: number,
 ): Promise<DeskRun> {
   await queue.withdraw(run.run, true);
   await desk.remove(run.run);
   await output.runs.write(run);
   const lives = (owner: Owner): boolean => livesHere(owner) !== false;
-  await ledger.open(run.run, await booksOf(output, run, options.windowMs, lives));
+  await ledger.open(run.run, await booksOf(output, run, options.windowMs, lives, oldestMs));
   // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
   if (!options.submitted) await desk.lease(runLease(run.run));
   const { origin, manifest, rows } = run;
@@ -196,16 +202,17 @@ async function forget(run: string, { desk, ledger, queue }: PlanDesks): Promise<
   await ledger.remove(run);
 }
 
-/** A run's money, added up from the records. */
+/** A run's money, added up from the records as they are, or were at most so many milliseconds ago. */
 export async function booksOf(
   output: Output,
   run: Run,
   windowMs: number,
   lives: (owner: Owner) => boolean,
+  oldestMs = 0,
 ): Promise<Books> {
   const state = await output.runs.steering(run.run);
   // A call may be sent a little later than its record says.
-  return addUp(run, state, await output.calls.stories(), Date.now() - 1.25 * windowMs, lives);
+  return addUp(run, state, await output.calls.stories(oldestMs), Date.now() - 1.25 * windowMs, lives);
 }
 
 function identityOf({

@@ -51,9 +51,9 @@ export interface Workshop extends Desks {
   health: Health;
   /**
    * Begins to work: not before this process has said what it wants done, lest it works on what that replaces.
-   * @param run that this process is there for: where its output fails there is nothing left to do here
+   * @param own the run that this process is there for: where its output fails there is nothing left to do here
    */
-  start(run?: string): void;
+  start(own?: { run: string; output: Output }): void;
   /** Jobs this process has in hand. */
   busy(): number;
   /** Is there a run that this process could work on, or a job in hand? */
@@ -248,8 +248,9 @@ export async function openWorkshop(
     ...desks,
     health,
     capacity: () => share() * Math.max(1, living.length),
-    start(run) {
-      ownRun = run;
+    start(own) {
+      ownRun = own?.run;
+      if (own) outputs.know(own.run, own.output);
       worker = startQueueWorker({
         redis,
         namespace,

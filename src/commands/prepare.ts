@@ -1,5 +1,5 @@
 import { checkManifest, type Check } from '../batch/check.ts';
-import { findOutput } from '../batch/output.ts';
+import { findOutput, openOutput, type Output } from '../batch/output.ts';
 import { createDraft } from '../batch/draft.ts';
 import type { Checked, PlanOptions } from '../batch/plan.ts';
 import type { Config } from '../config.ts';
@@ -15,10 +15,11 @@ const askAbove = 100;
 /** A sound manifest that its user wants done. */
 export interface Prepared {
   options: PlanOptions;
-  found: Check;
   checked: Checked;
-  /** The output as the user named it. */
-  target: string;
+  /** Rows that are to be worked on. */
+  due: number;
+  /** Opens the output, which is made where there was none. */
+  openOutput(): Promise<Output>;
 }
 
 /** Checks what `run` and `submit` are about to do. Undefined: refused, and said why. */
@@ -33,7 +34,8 @@ export async function prepare(
   if (target === undefined) throw new UsageError(`${command} needs an output: -o FOLDER`);
   const options = readPlanOptions(file, flags, config);
   const draft = createDraft();
-  const found = await checkManifest(file, options, { target, output: await findOutput(target) }, draft);
+  const output = await findOutput(target);
+  const found = await checkManifest(file, options, { target, output }, draft);
   const { skipInvalid } = options.manifest;
   const say = (pieces: Iterable<string>, to: (text: string) => void): void => {
     for (const text of inBlocks(pieces)) to(text);
@@ -47,8 +49,11 @@ export async function prepare(
     return undefined;
   }
   if (!flags.quiet) say(checkText(file, found, skipInvalid), io.err);
-  if (await agreed(found, flags, io))
-    return { options, found, checked: { manifest: found.manifest, draft }, target };
+  found.close();
+  if (await agreed(found, flags, io)) {
+    const checked = { manifest: found.manifest, draft };
+    return { options, due: found.due, checked, openOutput: async () => output ?? openOutput(target) };
+  }
   io.err('Nothing was sent.\n');
   return undefined;
 }

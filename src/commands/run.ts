@@ -1,4 +1,3 @@
-import { openOutput } from '../batch/output.ts';
 import { planRun, type Planned } from '../batch/plan.ts';
 import { watchRun } from '../batch/watch.ts';
 import { openWorkshop, type Tuning, type Workshop } from '../batch/work.ts';
@@ -28,7 +27,7 @@ export async function run(
   if (flags.dryRun) return check(file, flags, config, io);
   const prepared = await prepare('run', file, flags, config, io);
   if (!prepared) return exitCodes.usage;
-  const { options, checked, target } = prepared;
+  const { options, checked } = prepared;
   announceStop(io);
   const level = config.logLevel ?? (flags.verbose ? 'info' : 'error');
   const keys = config.accounts.map(({ key }) => key);
@@ -39,13 +38,14 @@ export async function run(
   const progress = showProgress(io, shown);
   let patienceMs = options.timeoutMs + 10_000;
   try {
-    const output = await openOutput(target);
+    const output = await prepared.openOutput();
     const order = { ...options, submitted: false, stop: io.stop };
     const planned = await planRun(checked, output, order, workshop);
+    checked.draft.close();
     if (!planned) return signalCode(io.stop);
     if (!flags.quiet) io.err(beginning(planned, await othersOn(workshop, planned)));
     await workshop.accounts.probe();
-    workshop.start(planned.run);
+    workshop.start({ run: planned.run, output });
     const { update: onLook } = progress;
     const end = await watchRun({ workshop, output, planned, config, stop: io.stop, onLook });
     progress.close();

@@ -1,4 +1,3 @@
-import { openOutput } from '../batch/output.ts';
 import { planRun } from '../batch/plan.ts';
 import type { Config } from '../config.ts';
 import { exitCodes, type ExitCode } from '../errors.ts';
@@ -16,18 +15,19 @@ export async function submit(file: string, flags: PlanFlags, config: Config, io:
   if (flags.dryRun) return check(file, flags, config, io);
   const prepared = await prepare('submit', file, flags, config, io);
   if (!prepared) return exitCodes.usage;
-  const { options, found, checked, target } = prepared;
+  const { options, checked, due } = prepared;
   return withDesks(config, async (desks) => {
-    const output = await openOutput(target);
+    const output = await prepared.openOutput();
     const order = { ...options, submitted: true, stop: io.stop };
     const planned = await planRun(checked, output, order, desks);
+    checked.draft.close();
     if (!planned) {
       io.err('Nothing was submitted.\n');
       return signalCode(io.stop);
     }
     await desks.accounts.probe();
     const { run, rows } = planned;
-    io.out(flags.json ? `${JSON.stringify({ run, rows, to_do: found.due }, null, 2)}\n` : `${run}\n`);
+    io.out(flags.json ? `${JSON.stringify({ run, rows, to_do: due }, null, 2)}\n` : `${run}\n`);
     if (!flags.quiet) io.err(beginning(planned));
     if ((await desks.desk.living()).length === 0) io.err(nobodyWorks);
     return exitCodes.ok;

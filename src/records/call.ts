@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { codes, costsAttempt, type ErrorCode } from '../errors.ts';
 import { ratios, type Charge } from '../model.ts';
@@ -74,7 +74,7 @@ export type Call = z.infer<typeof callSchema>;
 
 /** Names a row's folder of records, whatever characters its id has. */
 export function keyOf(id: string): string {
-  return createHash('sha256').update(id).digest('hex').slice(0, 40);
+  return hash('sha256', id).slice(0, 40);
 }
 
 /** Names a call over all of an output, for its slot, its credit and its spool file. */

@@ -13,13 +13,14 @@ export interface Calls {
   close(call: Call, closed: Closed): Promise<Call>;
   /** Its row was reported as held, whatever rule the call was sent under: it stays so. */
   hold(call: Call): Promise<void>;
-  /** The stories of all rows as they are now. */
-  stories(): Promise<Stories>;
+  /** The stories of all rows as they are now, or were at most so many milliseconds ago. */
+  stories(oldestMs?: number): Promise<Stories>;
   /**
    * Rewrites the index from the records, so that the next start reads one file instead of thousands.
    * @param ids rows in the order in which they will be asked for; the others follow
+   * @param oldestMs as in `stories`: what has changed since is left to be read from its records
    */
-  reindex(ids: AsyncIterable<string>): Promise<void>;
+  reindex(ids: AsyncIterable<string>, oldestMs?: number): Promise<void>;
 }
 
 /**
@@ -44,8 +45,8 @@ export function createCalls(files: RecordFiles): Calls {
       return done;
     },
     hold: (call) => files.write(nameOf(call), toText({ ...call, on_unknown: 'hold' })),
-    stories: () => lookout.stories(),
-    reindex: (ids) => lookout.rewrite(ids),
+    stories: (oldestMs = 0) => lookout.stories(oldestMs),
+    reindex: (ids, oldestMs = 0) => lookout.rewrite(ids, oldestMs),
   };
 }
 

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { Picture, Row, Source } from '../model.ts';
 import type { Call } from './call.ts';
 
@@ -18,7 +18,7 @@ export function fingerprint(
     source.kind === 'url' ? { url: source.url } : { sha256: source.sha256 },
   );
   const paid = [version, origin, 'gpt-image-2/i2i', row.prompt, row.size, row.ratio, content];
-  return createHash('sha256').update(JSON.stringify(paid)).digest('hex');
+  return hash('sha256', JSON.stringify(paid));
 }
 
 /**

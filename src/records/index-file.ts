@@ -1,6 +1,6 @@
-import { z } from 'zod';
+import { crc32 } from 'node:zlib';
 import { KeyTable } from '../key-table.ts';
-import { callSchema, type Call } from './call.ts';
+import type { Call } from './call.ts';
 import type { RecordFiles } from './files.ts';
 import { lineBlocks } from './lines.ts';
 
@@ -21,27 +21,27 @@ export interface LineHead {
 }
 
 /** Longer than the head of any line. */
-export const longestHead = 300;
+const longestHead = 300;
 const head =
-  /^\{"v":2,"key":"([0-9a-f]{40})","changed_ms":([\d.]+),"at":(\d+),"run":"([\w-]{1,60})","pictures":(\d+),"calls":/;
-const body = z.object({ v: z.literal(2), key: z.string(), calls: z.array(callSchema) });
+  /^\{"v":2,"key":"([0-9a-f]{40})","changed_ms":([\d.]+),"at":(\d+),"run":"([\w-]{1,60})","pictures":(\d+),"crc":(\d+),"calls":/;
 
-/** @param text the line, or as much of it as `longestHead`; undefined: it is of another version, or damaged */
-export function readHead(text: string): LineHead | undefined {
-  const found = head.exec(text);
+/** @param line its bytes without the end; undefined: it is of another version, or damaged */
+export function readHead(line: Buffer): LineHead | undefined {
+  const found = head.exec(line.toString('latin1', 0, longestHead));
   if (!found) return undefined;
   const [, key = '', changed, at, run = '', pictures] = found;
   return { key, changedMs: Number(changed), at: Number(at), run, pictures: Number(pictures) };
 }
 
-/** The calls of a whole line, if it is that row's and sound. */
-export function readCalls(text: string, key: string): Call[] | undefined {
-  try {
-    const line = body.safeParse(JSON.parse(text));
-    return line.success && line.data.key === key ? line.data.calls : undefined;
-  } catch {
-    return undefined;
-  }
+/**
+ * The calls of a line, if it is that row's and every bit of it as it was written. What is written was read from records
+ * that were checked one by one.
+ */
+export function readCalls(line: Buffer, key: string): Call[] | undefined {
+  const found = head.exec(line.toString('latin1', 0, longestHead));
+  if (found?.[1] !== key) return undefined;
+  const calls = line.subarray(found[0].length, -1);
+  return crc32(calls) === Number(found[6]) ? (JSON.parse(calls.toString('utf8')) as Call[]) : undefined;
 }
 
 /** A row's line with its end. */
@@ -49,7 +49,9 @@ export function toLine(key: string, changedMs: number, calls: Call[]): string {
   const last = calls.at(-1);
   const pictures = calls.filter((call) => call.closed?.picture).length;
   const at = last ? Date.parse(last.started_at) : 0;
-  return `${JSON.stringify({ v: 2, key, changed_ms: changedMs, at, run: last?.run ?? '', pictures, calls })}\n`;
+  const text = JSON.stringify(calls);
+  const start = { v: 2, key, changed_ms: changedMs, at, run: last?.run ?? '', pictures, crc: crc32(text) };
+  return `${JSON.stringify(start).slice(0, -1)},"calls":${text}}\n`;
 }
 
 /** Where each row's line stands in the index: a few dozen bytes a row. */
@@ -83,7 +85,7 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
   if (state === '') return index;
   for await (const block of lineBlocks(files, indexName)) {
     for (const { from, bytes } of block) {
-      const found = readHead(bytes.toString('latin1', 0, longestHead));
+      const found = readHead(bytes);
       if (found) add(index, found, from, bytes.length);
     }
   }

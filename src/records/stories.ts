@@ -6,7 +6,6 @@ import {
   indexName,
   indexState,
   loadIndex,
-  longestHead,
   readCalls,
   readHead,
   toLine,
@@ -30,8 +29,8 @@ export interface Stories {
   of(id: string): Promise<Call[]>;
   /** Rows that had a call, in no order; with `wanted` those of the index only where their line's head is. */
   all(wanted?: (head: LineHead) => boolean): AsyncGenerator<Story>;
-  /** Rows with a picture that nobody has asked for by `of`. */
-  unasked(): AsyncGenerator<Story>;
+  /** Those of them that nobody has asked for by `of`. */
+  unasked(wanted?: (head: LineHead) => boolean): AsyncGenerator<Story>;
 }
 
 /** Reads a row's calls from its folder. */
@@ -46,6 +45,9 @@ const isKey = /^[0-9a-f]{40}$/;
 /** Within this time two changes of a folder may bear the same date, on the coarsest of file systems. */
 const grainMs = 2000;
 
+/** A worker knows hundreds of outputs: what it saw of each is let go. */
+const keptMs = 60_000;
+
 /** What the index is worth at a moment. */
 interface Look {
   index: Index;
@@ -58,10 +60,13 @@ interface Look {
 
 /** Looks at the records below an output, again and again; the index is read anew only when it has changed. */
 export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
-  let index: Index | undefined;
+  let last: { look: Look; at: number; forget: NodeJS.Timeout } | undefined;
 
-  const look = async (): Promise<Look> => {
-    if (!index || index.state !== (await indexState(files))) index = await loadIndex(files);
+  const look = async (oldestMs: number): Promise<Look> => {
+    const at = performance.now();
+    if (last && at - last.at <= oldestMs) return last.look;
+    const known = last?.look.index;
+    const index = known?.state === (await indexState(files)) ? known : await loadIndex(files);
     const now: Look = { index, fresh: new Uint8Array(index.count), freshCount: 0, stale: new KeyTable() };
     for (const aa of await foldersIn(files, folder)) {
       for (const { name, changedMs } of await files.dated(`${folder}/${aa}`)) {
@@ -74,20 +79,22 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
         }
       }
     }
+    clearTimeout(last?.forget);
+    last = { look: now, at, forget: setTimeout(() => (last = undefined), keptMs).unref() };
     return now;
   };
 
   return {
-    async stories(): Promise<Stories> {
-      return viewOf(await look(), files, readFolder);
+    async stories(oldestMs: number): Promise<Stories> {
+      return viewOf(await look(oldestMs), files, readFolder);
     },
 
     /**
      * Rewrites the index where it is not up to date.
      * @param ids the rows that will be asked for, in the order in which they will be
      */
-    async rewrite(ids: AsyncIterable<string>): Promise<void> {
-      const now = await look();
+    async rewrite(ids: AsyncIterable<string>, oldestMs: number): Promise<void> {
+      const now = await look(oldestMs);
       const isRight = now.stale.size === 0 && now.freshCount === now.index.count;
       if (!isRight) await files.write(indexName, newLines(now, ids, Date.now() - grainMs, files, readFolder));
     },
@@ -107,20 +114,19 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
   const asked = new Uint8Array(index.count);
   const askedStale = new KeyTable();
 
-  const textOf = async (line: number): Promise<string> =>
-    (await window(index.from[line] ?? 0, index.length[line] ?? 0)).toString('utf8');
+  const bytesOf = (line: number): Promise<Buffer> => window(index.from[line] ?? 0, index.length[line] ?? 0);
   /** The index may have been replaced since: what isn't the row's own line is no line. */
   const callsOf = async (line: number, key: string): Promise<Call[]> =>
-    readCalls(await textOf(line), key) ?? readFolder(key);
+    readCalls(await bytesOf(line), key) ?? readFolder(key);
 
   async function* lines(wanted: (line: number, head: LineHead) => boolean): AsyncGenerator<Story> {
     for (let line = 0; line < index.count; line++) {
       if (fresh[line] === 0) continue;
-      const bytes = await window(index.from[line] ?? 0, index.length[line] ?? 0);
-      const head = readHead(bytes.toString('latin1', 0, longestHead));
+      const bytes = await bytesOf(line);
+      const head = readHead(bytes);
       if (!head || index.lines.get(head.key) !== line) throw new SurroundingsError(replaced);
       if (!wanted(line, head)) continue;
-      const calls = readCalls(bytes.toString('utf8'), head.key) ?? (await readFolder(head.key));
+      const calls = readCalls(bytes, head.key) ?? (await readFolder(head.key));
       if (calls[0]) yield { id: calls[0].id, calls };
     }
   }
@@ -152,11 +158,9 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
       yield* lines((_line, head) => wanted(head));
       yield* folders(() => true);
     },
-    async *unasked() {
-      yield* lines((line, head) => asked[line] === 0 && head.pictures > 0);
-      for await (const story of folders((key) => !askedStale.has(key))) {
-        if (story.calls.some((call) => call.closed?.picture)) yield story;
-      }
+    async *unasked(wanted = () => true) {
+      yield* lines((line, head) => asked[line] === 0 && wanted(head));
+      yield* folders((key) => !askedStale.has(key));
     },
   };
 }

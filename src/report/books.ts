@@ -24,31 +24,23 @@ const runFields = [
   'exit_code',
 ];
 
-/** `calls.csv`: a line a call of all runs, by time; they may come in any order. */
-export async function* callsCsv(calls: AsyncIterable<BookedCall>): AsyncGenerator<string> {
-  yield csvHead(callFields);
-  const lines = createSorted();
-  try {
-    for await (const call of calls) lines.add(Date.parse(call.at), csvLine(callCells(call)));
-    yield* lines.inOrder();
-  } finally {
-    lines.close();
-  }
-}
-
-/** Puts lines in the order of a number; only the numbers and the lines' places are held in memory. */
-function createSorted() {
+/**
+ * `calls.csv`: a line a call of all runs, by time; they may come in any order. Only their times and places are held in
+ * memory.
+ */
+export function createCallsCsv() {
   const text = createScratch();
-  const orders: number[] = [];
+  const times: number[] = [];
   const starts: number[] = [];
   return {
-    add(order: number, line: string): void {
-      orders.push(order);
-      starts.push(text.append(line));
+    add(call: BookedCall): void {
+      times.push(Date.parse(call.at));
+      starts.push(text.append(csvLine(callCells(call))));
     },
-    *inOrder(): Generator<string> {
-      const places = Uint32Array.from(orders.keys());
-      places.sort((a, b) => (orders[a] ?? 0) - (orders[b] ?? 0));
+    *lines(): Generator<string> {
+      yield csvHead(callFields);
+      const places = Uint32Array.from(times.keys());
+      places.sort((a, b) => (times[a] ?? 0) - (times[b] ?? 0));
       for (const place of places) {
         const from = starts[place] ?? 0;
         yield text.read(from, (starts[place + 1] ?? text.bytes) - from).toString('utf8');

@@ -18,12 +18,7 @@ export function resultsCsv(columns: string[]): Table<ReportRow> {
 }
 
 function jsonOf(row: ReportRow): Record<string, unknown> {
-  const result = resultOf(row);
-  return {
-    ...Object.fromEntries(resultFields.map((field) => [field, result[field]])),
-    ...row.row.columns,
-    calls: row.calls.map(callOf),
-  };
+  return { ...resultOf(row), ...row.row.columns, calls: row.calls.map(callOf) };
 }
 
 function callOf(call: ReportCall): Record<string, Value> {

@@ -69,6 +69,9 @@ export type ResultField = (typeof resultFields)[number];
 /** A row's result without the user's columns. */
 export function resultOf(row: ReportRow): Record<ResultField, Value> {
   const { facts } = row;
+  const cost = costOf(row.calls);
+  const decision = decisionOf(row);
+  // In the order of `resultFields`, which is that of the files.
   return {
     id: row.row.id,
     row: row.row.row,
@@ -76,13 +79,21 @@ export function resultOf(row: ReportRow): Record<ResultField, Value> {
     output: row.output ?? null,
     error_code: row.errorCode ?? null,
     error_message: row.errorMessage ?? row.row.invalid ?? null,
-    ...costOf(row.calls),
-    ...decisionOf(row),
+    http_status: decision.http_status,
+    attempts: cost.attempts,
+    route: decision.route,
+    account: decision.account,
+    charged: cost.charged,
+    credits: cost.credits,
+    credits_unknown: cost.credits_unknown,
     mime: facts?.mime ?? null,
     width: facts?.width ?? null,
     height: facts?.height ?? null,
     bytes: facts?.bytes ?? null,
     sha256: facts?.sha256 ?? null,
+    api_ms: decision.api_ms,
+    started_at: decision.started_at,
+    finished_at: decision.finished_at,
   };
 }
 

@@ -1,12 +1,12 @@
 import { once } from 'node:events';
 import { PassThrough } from 'node:stream';
-import { type BookedCall, callsCsv, runsCsv } from './books.ts';
+import { type BookedCall, createCallsCsv, runsCsv } from './books.ts';
 import { failedCsv } from './failed.ts';
 import { pageHtml } from './page.ts';
 import { choosePageRows } from './page-rows.ts';
 import { resultsCsv, resultsJsonl } from './results.ts';
 import type { ReportRow } from './rows.ts';
-import { createTally, type RunFacts, type Summary, type Tally } from './summary.ts';
+import { createTally, type RunFacts, type Summary } from './summary.ts';
 import type { Table } from './table.ts';
 
 /** What a report is made from; rows and calls are handed over one by one, so that they need not be held in memory. */
@@ -16,8 +16,8 @@ export interface ReportInput {
   rows: () => AsyncIterable<ReportRow>;
   /** Those of them that are wanted, with their thumbnails. */
   pageRows: (wanted: (row: number) => boolean) => Promise<AsyncIterable<ReportRow>>;
-  /** Every call into this output, also of rows that have left the manifest; in any order. */
-  calls: () => AsyncIterable<BookedCall>;
+  /** Calls into this output of rows that have left the manifest; asked for when `rows` are through. */
+  otherCalls: () => AsyncIterable<BookedCall>;
   /** The summaries of other runs into this output; one of the same run is replaced. */
   runs: readonly Summary[];
 }
@@ -35,12 +35,23 @@ export async function writeReport(input: ReportInput, put: Put): Promise<Summary
     'results.csv': resultsCsv(columns),
     'failed.csv': failedCsv(columns),
   };
-  const noted = noting(input.rows(), (row) => {
-    tally.add(row);
-    chosen.add(row);
-  });
-  await putTogether(tables, noted, put);
-  await put('calls.csv', blocks(callsCsv(booked(input.calls(), tally))));
+  const calls = createCallsCsv();
+  const book = (call: BookedCall): void => {
+    tally.book(call);
+    calls.add(call);
+  };
+  try {
+    const noted = noting(input.rows(), (row) => {
+      tally.add(row);
+      chosen.add(row);
+      for (const call of row.calls) book({ ...call, id: row.row.id });
+    });
+    await putTogether(tables, noted, put);
+    for await (const call of input.otherCalls()) book(call);
+    await put('calls.csv', blocks(calls.lines()));
+  } finally {
+    calls.close();
+  }
   const summary = tally.summary();
   const others = input.runs.filter(({ run }) => run !== summary.run);
   await put('runs.csv', runsCsv([...others, summary]));
@@ -57,14 +68,6 @@ async function* noting(
   for await (const row of rows) {
     note(row);
     yield row;
-  }
-}
-
-/** The calls as they pass, counted: reading them once more would take as long as reading them. */
-async function* booked(calls: AsyncIterable<BookedCall>, tally: Tally): AsyncIterable<BookedCall> {
-  for await (const call of calls) {
-    tally.book(call);
-    yield call;
   }
 }
 
@@ -115,7 +118,7 @@ async function putTogether(
 }
 
 /** Lines joined to blocks of about 64 KB, or a million rows would be as many writes. */
-async function* blocks(lines: AsyncIterable<string>): AsyncGenerator<string> {
+async function* blocks(lines: AsyncIterable<string> | Iterable<string>): AsyncGenerator<string> {
   let block = '';
   for await (const line of lines) {
     block += line;

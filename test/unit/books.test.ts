@@ -29,7 +29,7 @@ function streamed(stories: Call[][]): Pick<Stories, 'all'> {
   return {
     async *all(wanted = () => true) {
       for (const calls of stories) {
-        const head = readHead(toLine(keyOf(calls[0]?.id ?? ''), 1, calls));
+        const head = readHead(Buffer.from(toLine(keyOf(calls[0]?.id ?? ''), 1, calls)));
         if (head && wanted(head)) yield { id: calls[0]?.id ?? '', calls };
       }
     },

@@ -2,7 +2,6 @@ import { parse } from 'csv-parse/sync';
 import { describe, expect, it } from 'vitest';
 import { unquoteFormula } from '../../src/cells.ts';
 import type { ExitCode } from '../../src/errors.ts';
-import type { BookedCall } from '../../src/report/books.ts';
 import type { ReportCall, ReportRow } from '../../src/report/rows.ts';
 import type { Summary } from '../../src/report/summary.ts';
 import { writeReport } from '../../src/report/write.ts';
@@ -113,10 +112,6 @@ async function written(
   ofRowsGone: ReportCall[] = [],
 ): Promise<{ files: Record<string, string>; summary: Summary }> {
   const files: Record<string, string> = {};
-  const booked: BookedCall[] = given.flatMap(({ row, calls }) =>
-    calls.map((call) => ({ ...call, id: row.id })),
-  );
-  booked.push(...ofRowsGone.map((call) => ({ ...call, id: 'gone' })));
   const summary = await writeReport(
     {
       run: {
@@ -129,7 +124,7 @@ async function written(
       },
       rows: () => streamed(given),
       pageRows: async (wanted) => streamed(given.filter(({ row }) => wanted(row.row))),
-      calls: () => streamed(booked),
+      otherCalls: () => streamed(ofRowsGone.map((call) => ({ ...call, id: 'gone' }))),
       runs: [{ ...summaryOfR1, run: 'r2' }, summaryOfR1],
     },
     async (name, content) => {
