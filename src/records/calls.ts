@@ -1,7 +1,7 @@
 import { SurroundingsError } from '../errors.ts';
 import { callSchema, keyOf, type Call, type Closed } from './call.ts';
 import type { RecordFiles } from './files.ts';
-import { createLookout, rowFolder, type Stories } from './stories.ts';
+import { bucketFolder, createLookout, rowFolder, type Stories } from './stories.ts';
 
 /** A row's call records, and what all of them say together. */
 export interface Calls {
@@ -38,17 +38,27 @@ export function createCalls(files: RecordFiles): Calls {
 
   return {
     story: (id) => readFolder(keyOf(id)),
-    open: (call) => files.create(nameOf(call), toText(call)),
+    async open(call) {
+      const opened = await files.create(nameOf(call), toText(call));
+      // A first call makes the row's folder, which is seen from above; a later one is not.
+      if (opened && call.n > 1) await files.touch(bucketOf(call));
+      return opened;
+    },
     async close(call, closed) {
       const done: Call = { ...call, closed };
       await files.write(nameOf(call), toText(done));
       return done;
     },
-    hold: (call) => files.write(nameOf(call), toText({ ...call, on_unknown: 'hold' })),
+    async hold(call) {
+      await files.write(nameOf(call), toText({ ...call, on_unknown: 'hold' }));
+      await files.touch(bucketOf(call));
+    },
     stories: (oldestMs = 0) => lookout.stories(oldestMs),
     reindex: (ids, oldestMs = 0) => lookout.rewrite(ids, oldestMs),
   };
 }
+
+const bucketOf = (call: Call): string => bucketFolder(keyOf(call.id).slice(0, 2));
 
 const nameOf = (call: Call): string => `${rowFolder(keyOf(call.id))}/${call.n}.json`;
 

@@ -9,5 +9,6 @@ export interface RecordFiles {
     content: string | AsyncIterable<string | Buffer> | Iterable<string | Buffer>,
   ): Promise<void>;
   list(folder: string): Promise<string[]>;
+  touch(folder: string): Promise<void>;
   dated(folder: string): Promise<{ name: string; changedMs: number }[]>;
 }

@@ -4,7 +4,10 @@ import type { Call } from './call.ts';
 import type { RecordFiles } from './files.ts';
 import { lineBlocks } from './lines.ts';
 
-/** A line a row, derived from its records, so that a start reads one file instead of as many as there are rows. */
+/**
+ * A line a row, derived from its records, so that a start reads one file instead of as many as there are rows; and a line
+ * a bucket of rows, which says that all of them have theirs. Version 2.
+ */
 export const indexName = '.reshoot/index.jsonl';
 
 /** What the beginning of a line tells without reading the rest of it. */
@@ -19,6 +22,23 @@ export interface LineHead {
   /** Calls that brought a picture. */
   pictures: number;
 }
+
+/** What the line of a bucket says: while the bucket's folder bears this date, all its rows' lines are true. */
+export interface BucketLine {
+  bucket: string;
+  changedMs: number;
+}
+
+const bucketLine = /^\{"v":2,"bucket":"([0-9a-f]{2})","changed_ms":([\d.]+)\}$/;
+
+export function readBucketLine(line: Buffer): BucketLine | undefined {
+  const [, bucket, changed] = bucketLine.exec(line.toString('latin1', 0, longestHead)) ?? [];
+  return bucket === undefined ? undefined : { bucket, changedMs: Number(changed) };
+}
+
+/** A bucket's line with its end. */
+export const toBucketLine = ({ bucket, changedMs }: BucketLine): string =>
+  `${JSON.stringify({ v: 2, bucket, changed_ms: changedMs })}\n`;
 
 /** Longer than the head of any line. */
 const longestHead = 300;
@@ -62,6 +82,10 @@ export interface Index {
   from: Float64Array;
   length: Uint32Array;
   changedMs: Float64Array;
+  /** The number of each line's bucket. */
+  bucket: Uint8Array;
+  /** The date of each bucket that has a line of its own. */
+  buckets: Map<string, number>;
   /** Tells one state of the file from another. */
   state: string;
 }
@@ -80,6 +104,8 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
     from: new Float64Array(1024),
     length: new Uint32Array(1024),
     changedMs: new Float64Array(1024),
+    bucket: new Uint8Array(1024),
+    buckets: new Map(),
     state,
   };
   if (state === '') return index;
@@ -87,6 +113,8 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
     for (const { from, bytes } of block) {
       const found = readHead(bytes);
       if (found) add(index, found, from, bytes.length);
+      const whole = found ? undefined : readBucketLine(bytes);
+      if (whole) index.buckets.set(whole.bucket, whole.changedMs);
     }
   }
   return index;
@@ -97,6 +125,7 @@ function add(index: Index, { key, changedMs }: LineHead, from: number, length: n
   index.from[index.count] = from;
   index.length[index.count] = length;
   index.changedMs[index.count] = changedMs;
+  index.bucket[index.count] = Number.parseInt(key.slice(0, 2), 16);
   index.lines.set(key, index.count);
   index.count += 1;
 }
@@ -104,8 +133,10 @@ function add(index: Index, { key, changedMs }: LineHead, from: number, length: n
 function grow(index: Index): void {
   const size = index.from.length * 2;
   const [from, length, changedMs] = [new Float64Array(size), new Uint32Array(size), new Float64Array(size)];
+  const bucket = new Uint8Array(size);
+  bucket.set(index.bucket);
   from.set(index.from);
   length.set(index.length);
   changedMs.set(index.changedMs);
-  Object.assign(index, { from, length, changedMs });
+  Object.assign(index, { from, length, changedMs, bucket });
 }

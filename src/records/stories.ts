@@ -8,6 +8,7 @@ import {
   loadIndex,
   readCalls,
   readHead,
+  toBucketLine,
   toLine,
   type Index,
   type LineHead,
@@ -38,9 +39,11 @@ type ReadFolder = (key: string) => Promise<Call[]>;
 
 const folder = '.reshoot/calls';
 
-export const rowFolder = (key: string): string => `${folder}/${key.slice(0, 2)}/${key}`;
+export const bucketFolder = (bucket: string): string => `${folder}/${bucket}`;
+export const rowFolder = (key: string): string => `${bucketFolder(key.slice(0, 2))}/${key}`;
 
 const isKey = /^[0-9a-f]{40}$/;
+const isBucket = /^[0-9a-f]{2}$/;
 
 /** Within this time two changes of a folder may bear the same date, on the coarsest of file systems. */
 const grainMs = 2000;
@@ -53,9 +56,10 @@ interface Look {
   index: Index;
   /** Of each line: its row's folder is there and no newer. */
   fresh: Uint8Array;
-  freshCount: number;
   /** Rows whose line is missing or old: their folders are read. */
   stale: KeyTable;
+  /** The dates of all buckets. */
+  buckets: Map<string, number>;
 }
 
 /** Looks at the records below an output, again and again; the index is read anew only when it has changed. */
@@ -67,21 +71,33 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
     if (last && at - last.at <= oldestMs) return last.look;
     const known = last?.look.index;
     const index = known?.state === (await indexState(files)) ? known : await loadIndex(files);
-    const now: Look = { index, fresh: new Uint8Array(index.count), freshCount: 0, stale: new KeyTable() };
-    for (const aa of await foldersIn(files, folder)) {
-      for (const { name, changedMs } of await files.dated(`${folder}/${aa}`)) {
-        if (!isKey.test(name)) continue;
-        const line = index.lines.get(name);
-        if (line === undefined || index.changedMs[line] !== changedMs) now.stale.set(name, changedMs);
-        else {
-          now.fresh[line] = 1;
-          now.freshCount += 1;
-        }
-      }
+    const now: Look = {
+      index,
+      fresh: new Uint8Array(index.count),
+      stale: new KeyTable(),
+      buckets: new Map(),
+    };
+    const untouched = new Uint8Array(256);
+    for (const { name, changedMs } of await files.dated(folder)) {
+      if (!isBucket.test(name)) continue;
+      now.buckets.set(name, changedMs);
+      if (index.buckets.get(name) === changedMs) untouched[Number.parseInt(name, 16)] = 1;
+      else await lookInto(name, now);
     }
+    for (let line = 0; line < index.count; line++)
+      if (untouched[index.bucket[line] ?? 0]) now.fresh[line] = 1;
     clearTimeout(last?.forget);
     last = { look: now, at, forget: setTimeout(() => (last = undefined), keptMs).unref() };
     return now;
+  };
+
+  const lookInto = async (bucket: string, { index, fresh, stale }: Look): Promise<void> => {
+    for (const { name, changedMs } of await files.dated(bucketFolder(bucket))) {
+      if (!isKey.test(name)) continue;
+      const line = index.lines.get(name);
+      if (line === undefined || index.changedMs[line] !== changedMs) stale.set(name, changedMs);
+      else fresh[line] = 1;
+    }
   };
 
   return {
@@ -95,8 +111,9 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
      */
     async rewrite(ids: AsyncIterable<string>, oldestMs: number): Promise<void> {
       const now = await look(oldestMs);
-      const isRight = now.stale.size === 0 && now.freshCount === now.index.count;
-      if (!isRight) await files.write(indexName, newLines(now, ids, Date.now() - grainMs, files, readFolder));
+      const isRight = now.stale.size === 0 && now.fresh.every((line) => line === 1);
+      if (!isRight || now.index.buckets.size < now.buckets.size)
+        await files.write(indexName, newLines(now, ids, Date.now() - grainMs, files, readFolder));
     },
   };
 }
@@ -109,7 +126,7 @@ async function foldersIn(files: RecordFiles, parent: string): Promise<string[]> 
 }
 
 function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories {
-  const { index, fresh, stale } = now;
+  const { index, fresh, stale, buckets } = now;
   const window = createWindow(files, indexName);
   const asked = new Uint8Array(index.count);
   const askedStale = new KeyTable();
@@ -133,8 +150,8 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
 
   async function* folders(wanted: (key: string) => boolean): AsyncGenerator<Story> {
     if (stale.size === 0) return;
-    for (const aa of await foldersIn(files, folder)) {
-      for (const key of await foldersIn(files, `${folder}/${aa}`)) {
+    for (const bucket of buckets.keys()) {
+      for (const key of await foldersIn(files, bucketFolder(bucket))) {
         if (!stale.has(key) || !wanted(key)) continue;
         const calls = await readFolder(key);
         if (calls[0]) yield { id: calls[0].id, calls };
@@ -165,9 +182,12 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
   };
 }
 
-/** Leaves out what may change again without looking newer: rows that just changed or have an open call. */
+/**
+ * Leaves out what may change again without looking newer: rows that just changed or have an open call, and buckets with
+ * such rows.
+ */
 async function* newLines(
-  { index, fresh, stale }: Look,
+  { index, fresh, stale, buckets }: Look,
   ids: AsyncIterable<string>,
   before: number,
   files: RecordFiles,
@@ -176,6 +196,7 @@ async function* newLines(
   const window = createWindow(files, indexName);
   const written = new Uint8Array(index.count);
   const writtenStale = new KeyTable();
+  const unsettled = new Set<string>();
 
   const oldLine = async (line: number): Promise<Buffer> => {
     written[line] = 1;
@@ -185,9 +206,10 @@ async function* newLines(
   const newLine = async (key: string): Promise<string> => {
     writtenStale.set(key, 1);
     const changedMs = stale.get(key) ?? Infinity;
-    if (changedMs >= before) return '';
-    const calls = await readFolder(key);
-    return calls.every((call) => call.closed) ? toLine(key, changedMs, calls) : '';
+    const calls = changedMs < before ? await readFolder(key) : [];
+    if (calls.length > 0 && calls.every((call) => call.closed)) return toLine(key, changedMs, calls);
+    unsettled.add(key.slice(0, 2));
+    return '';
   };
 
   for await (const id of ids) {
@@ -199,10 +221,12 @@ async function* newLines(
   for (let line = 0; line < index.count; line++) {
     if (fresh[line] === 1 && written[line] === 0) yield await oldLine(line);
   }
-  if (writtenStale.size === stale.size) return;
-  for (const aa of await foldersIn(files, folder)) {
-    for (const key of await foldersIn(files, `${folder}/${aa}`)) {
+  for (const bucket of writtenStale.size < stale.size ? buckets.keys() : []) {
+    for (const key of await foldersIn(files, bucketFolder(bucket))) {
       if (stale.has(key) && !writtenStale.has(key)) yield await newLine(key);
     }
+  }
+  for (const [bucket, changedMs] of buckets) {
+    if (changedMs < before && !unsettled.has(bucket)) yield toBucketLine({ bucket, changedMs });
   }
 }

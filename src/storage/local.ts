@@ -106,6 +106,13 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
     leadsOut: (name) => guarded(name, async () => leadsOut(root, dirname(at(name)))),
     list: (folder) => guarded(folder, async () => listFolder(await entered(folder))),
     dated: (folder) => guarded(folder, async () => datedFolder(await entered(folder))),
+    touch: (folder) =>
+      guarded(folder, async () => {
+        // By the file system's own clock, which may be another machine's.
+        const passing = temporaryBeside(join(await entered(folder), 'x'));
+        await (await open(passing, 'wx')).close();
+        await rm(passing, { force: true });
+      }),
     async *scan(folder) {
       const open = await guarded(folder, async () =>
         optional(opendir(await entered(folder), { bufferSize: 1000 })),
