@@ -151,7 +151,7 @@ if held then
   if ARGV[3] == '1' then redis.call('HINCRBY', KEYS[1], 'unusable', 1) end
   if ARGV[3] == '0' then redis.call('HSET', KEYS[1], 'unusable', 0) end
 end
-return {'ok', redis.call('HGET', KEYS[1], 'unusable') or '0'}
+return {'ok', redis.call('HGET', KEYS[1], 'unusable')}
 `;
 
 /**

@@ -472,6 +472,7 @@ type Step =
   | { is: 'fill' | 'refuse when full' };
 const refusal: Step = { is: 'refuse', afterMs: 1000 };
 const pass: Step = { is: 'pass', ms: 2000 };
+const full: Step = { is: 'refuse when full' };
 const refusalSteps: fc.Arbitrary<Step[]> = fc.array(
   fc.oneof(
     fc.record({
@@ -549,13 +550,13 @@ describe('refusals', () => {
           if (step.is === 'fill' || step.is === 'refuse when full') await fill();
           if (step.is === 'refuse') await refuse(step.afterMs);
           if (step.is === 'refuse when full') await refuse(1000);
-          // Whoever was tried since, successfully or not, is the next property's.
-          if (isParked) break;
           const state = await clock.redis.hgetall(keys.state('a'));
           expect(Math.min(limit, Number(state['cap'] ?? limit))).toBe(cap);
           expect(Number(state['guard'] ?? base)).toBeCloseTo(guard, 6);
           expect([guard >= base, guard <= widest]).toEqual([true, true]);
           expect(Number(state['paused'] ?? 0)).toBeLessThanOrEqual(clock.now + 15 * windowMs);
+          // How it is tried again is the next property's affair.
+          if (isParked) break;
         }
         await fill();
         // Who is left alone comes back to the whole limit, one a window.
@@ -578,6 +579,10 @@ describe('refusals', () => {
           // A sixth of the limit, rounded up, down to three.
           [7, [refusal, pass, refusal, pass, refusal, { is: 'fill' }]],
           [5, [refusal, pass, refusal, pass, refusal, { is: 'fill' }]],
+          // A day to the millisecond halves the guard; a window and its guard are not over at their end.
+          [3, [full, full, { is: 'pass', ms: day - 1 }, full]],
+          [3, [full, full, { is: 'pass', ms: day }, full]],
+          [5, [refusal, { is: 'pass', ms: 60_500 }, { is: 'fill' }]],
         ],
       },
     );

@@ -179,6 +179,7 @@ describe('a slot', () => {
     const taken = Number(await redis.zscore(keys.log('a'), 'call-1'));
     const pttl = (): Promise<number> => redis.pttl(keys.log('a'));
     expect(await pttl()).toBeGreaterThan(5 * 600);
+    expect(await pttl()).toBeLessThanOrEqual(6 * 600);
     await sleep(20);
     await throttle.stamp(slot);
     expect(Number(await redis.zscore(keys.log('a'), 'call-1'))).toBeGreaterThanOrEqual(taken + 19);
@@ -362,8 +363,10 @@ describe("a run's state", () => {
 
   it('survives when the books are made again', async () => {
     await redis.hset(keys.ledger(run), 'state', 'cancelled', 'server', 'another');
+    await redis.hset(keys.open(run), 'long over', '0:a');
     await ledger.mend(run, { ...empty, charged: 3 });
     expect(await booked()).toMatchObject({ state: 'cancelled', charged: '3' });
+    expect(await redis.exists(keys.open(run))).toBe(0);
   });
 });
 
