@@ -587,6 +587,14 @@ describe('refusals', () => {
       },
     );
   });
+
+  it('forget a pause that can only be of a clock that was set back', async () => {
+    const { throttle } = await share({ limit: 6, windowMs, accounts: ['a'] }, () => empty);
+    await throttle.refused({ run, call: 'call-0', account: 'a' } as Slot, Infinity);
+    expect(await ask(throttle, 'call-1')).toBe(windowMs);
+    clock.now -= 1;
+    expect(await ask(throttle, 'call-1')).toMatchObject({ fresh: true });
+  });
 });
 
 describe('a gauge', () => {
