@@ -35,11 +35,12 @@ export function noChanges(): Changes {
 /**
  * Puts a row into its list, whether it is to be forced or not.
  * @param calls all calls made for it so far
- * @returns would a run work on it?
+ * @returns what a run would make of it
  */
-export function compare(row: Row, calls: Call[], changes: Changes, origin: string, rules: RowRules): boolean {
+export function compare(row: Row, calls: Call[], changes: Changes, origin: string, rules: RowRules): Verdict {
   const here = calls.filter((call) => call.origin === origin);
-  const { is } = verdictOn(row, calls, origin, { ...rules, force: false });
+  const verdict = verdictOn(row, calls, origin, { ...rules, force: false });
+  const { is } = verdict;
   const last = here.findLast((call) => call.closed?.picture);
   if (is === 'done') changes.unchanged.push(row.id);
   else if (is === 'held') changes.held.push(row.id);
@@ -47,7 +48,7 @@ export function compare(row: Row, calls: Call[], changes: Changes, origin: strin
   else if (last) changes.changed.push({ id: row.id, what: differences(row, calls, last) });
   else if (here.length > 0) changes.sentBefore.push(row.id);
   else changes.added.push(row.id);
-  return (rules.force ? verdictOn(row, calls, origin, rules).is : is) === 'due';
+  return rules.force ? verdictOn(row, calls, origin, rules) : verdict;
 }
 
 function verdictOn(row: Row, calls: Call[], origin: string, rules: RowRules): Verdict {

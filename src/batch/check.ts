@@ -12,9 +12,12 @@ import type { Stories } from '../records/stories.ts';
 import { lookAtStorage, outputFolder } from '../storage/open.ts';
 import { compare, noChanges, type Changes } from './changes.ts';
 import type { Draft } from './draft.ts';
+import { isInPlace } from './end.ts';
 import { createForeignCheck, findForeignReport } from './foreign.ts';
+import { spooledCalls } from './keep.ts';
 import { createLongList, type LongList } from './long-list.ts';
 import type { Output } from './output.ts';
+import { lookAtNames } from './standing.ts';
 
 export interface CheckOptions {
   manifest: ManifestOptions;
@@ -81,7 +84,8 @@ export async function checkManifest(
 ): Promise<Check> {
   const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
   const stories = await output?.calls.stories();
-  const foreign = storage && (await createForeignCheck(storage, stories));
+  const present = storage && { standing: lookAtNames(storage), spooled: await spooledCalls(storage) };
+  const foreign = present && createForeignCheck(storage, stories, present);
   const mixes = target === undefined ? undefined : createMixCheck(outputFolder(target));
   const { maxAttempts, onUnknown, force, origin } = options;
   const rules: RowRules = { run: '', maxAttempts, onUnknown, force };
@@ -96,25 +100,30 @@ export async function checkManifest(
     return calls;
   };
 
-  const look = async ({ row, place }: ReadRow): Promise<void> => {
-    if (!row.selected) return;
+  /** @returns is it done, and its picture at its name? */
+  const look = async ({ row, place }: ReadRow): Promise<boolean> => {
+    if (!row.selected) return false;
     sums.selected += 1;
     mixes?.(row);
     if (row.invalid !== undefined) {
       sums.invalid += 1;
-      return;
+      return false;
     }
     const calls = await callsOf(row.id);
     for (const finding of (await foreign?.(row, place, calls)) ?? []) findings.push(finding);
-    if (!compare(row, calls, changes, origin, rules)) return;
-    sums.due += 1;
-    sums.uploadBytes += uploadOf(row);
+    const verdict = compare(row, calls, changes, origin, rules);
+    if (verdict.is === 'due') {
+      sums.due += 1;
+      sums.uploadBytes += uploadOf(row);
+    }
+    if (verdict.is !== 'done' || !present) return false;
+    return calls.every((call) => call.closed) && isInPlace(row, verdict.call, present);
   };
   const manifest = await readManifest(file, options.manifest, {
     async rows(rows) {
       for (const read of rows) {
-        await look(read);
-        draft?.add(read.row);
+        const isDone = await look(read);
+        draft?.add(read.row, isDone);
       }
       looked.clear();
     },

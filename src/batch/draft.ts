@@ -11,7 +11,9 @@ export interface Draft {
   readonly chosen: number;
   /** Some picture stood in the manifest itself. */
   readonly hasEmbedded: boolean;
-  add(row: Row): void;
+  /** Rows that were found done, their pictures at their names. */
+  readonly done: readonly number[];
+  add(row: Row, isDone?: boolean): void;
   embed(sha256: string, bytes: Buffer): void;
   /** The content of a `data:` picture. */
   embedded(sha256: string): Buffer | undefined;
@@ -31,13 +33,14 @@ export function createDraft(): Draft {
   const contents = createScratch();
   /** Where a content's length stands, four bytes before it. */
   const places = new KeyTable();
-  const asked = createHash('sha256');
+  const all = createHash('sha256');
   const sized = Buffer.alloc(4);
   /** Where each row's line begins. */
   const starts: number[] = [];
+  const done: number[] = [];
   let chosen = 0;
 
-  function* all(): Iterable<Row> {
+  function* rows(): Iterable<Row> {
     for (const line of lines.lines()) yield readRow(line);
   }
   const rowAt = (at: number): Row => {
@@ -52,14 +55,16 @@ export function createDraft(): Draft {
     get chosen() {
       return chosen;
     },
+    done,
     get hasEmbedded() {
       return places.size > 0;
     },
-    add(row) {
-      starts.push(lines.append(planLine(row)));
-      const { line: _line, replaces: _replaces, ...rest } = row;
-      asked.update(JSON.stringify(rest));
+    add(row, isDone = false) {
+      const { text, asked } = planLine(row);
+      starts.push(lines.append(text));
+      all.update(asked);
       if (row.selected && row.invalid === undefined) chosen += 1;
+      if (isDone) done.push(row.row);
     },
     embed(sha256, bytes) {
       if (places.has(sha256)) return;
@@ -72,18 +77,18 @@ export function createDraft(): Draft {
       return at === undefined ? undefined : contents.read(at + 4, contents.read(at, 4).readUInt32LE());
     },
     lines: () => lines.blocks(),
-    all,
+    all: rows,
     byId() {
       const places = new KeyTable();
       let place = 0;
-      for (const row of all()) places.set(row.id, place++);
+      for (const row of rows()) places.set(row.id, place++);
       return (id) => {
         const at = places.get(id);
         const row = at === undefined ? undefined : rowAt(at);
         return row?.id === id ? row : undefined;
       };
     },
-    asked: () => asked.copy().digest('hex'),
+    asked: () => all.copy().digest('hex'),
     close() {
       lines.close();
       contents.close();

@@ -5,14 +5,13 @@ import type { Desk, DeskRun } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
 import type { RowEnd } from '../queue/progress.ts';
 import type { JobQueue } from '../queue/queue.ts';
-import { callId } from '../records/call.ts';
-import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Place, PlannedRow } from '../records/runs.ts';
-import { judge, type RowRules } from '../records/state.ts';
+import type { RowRules } from '../records/state.ts';
 import type { Stories } from '../records/stories.ts';
 import type { Ledger } from '../throttle/ledger.ts';
 import { rulesOf } from './edit.ts';
-import { outputName, spooledCalls } from './keep.ts';
+import { endWithoutJob } from './end.ts';
+import { spooledCalls } from './keep.ts';
 import type { Output } from './output.ts';
 import { lookAtNames, type Standing } from './standing.ts';
 
@@ -159,7 +158,7 @@ export function createFeeder(options: FeederOptions): Feeder {
       const next = await rest.next();
       if (!next) break;
       if (isSettled(next.place.row)) continue;
-      const end = await endWithoutJob(feeding, next.read());
+      const end = await endOf(feeding, next.read());
       if (end) ends.push({ row: next.place.row, end });
       else jobs.push(jobOf(run, next.place));
     }
@@ -182,7 +181,8 @@ export function createFeeder(options: FeederOptions): Feeder {
   const wind = async ({ run }: Feeding): Promise<void> => {
     await queue.withdraw(run.run, false);
     if ((await queue.active(run.run)).size > 0) return;
-    await desk.settleRest(run.run, run.rows);
+    const all = Array.from({ length: run.rows }, (_, i) => i + 1);
+    await desk.settleAlike(run.run, all, 'other');
     await queue.add([{ ...common(run), kind: 'finish' }]);
   };
 
@@ -220,34 +220,16 @@ function cursorOf(plan: AsyncGenerator<PlannedRow[]>): PlanCursor {
   };
 }
 
-/** How a row ends that needs no job: left out, invalid, or settled by what the records know without reading a file. */
-async function endWithoutJob(
+/** How a row ends that needs no job, without reading a file. */
+async function endOf(
   { output, run, rules, stories, standing, spooled }: Feeding,
   row: Row,
 ): Promise<RowEnd | undefined> {
   if (!row.selected || row.invalid !== undefined) return 'left out';
   const calls = await stories.of(row.id);
-  const known = knownSources(row.pictures, calls);
-  if (!known || calls.some((call) => !call.closed)) return undefined;
-  const verdict = judge(row.route, calls, fingerprint(run.origin, row, known), rules);
-  if (verdict.is === 'due') return undefined;
-  const own = verdict.call.run === run.run;
-  if (verdict.is === 'failed') return own ? 'failed' : 'failed before';
-  if (verdict.is === 'held') {
-    if (verdict.call.on_unknown !== 'hold') await output.calls.hold(verdict.call);
-    return 'held';
-  }
-  const picture = verdict.call.closed?.picture;
-  const name = picture && outputName(row, picture.ext);
-  // Moved, renamed, deleted, or put there by a process that died before it was done: a worker looks at it.
-  if (
-    !name ||
-    spooled.has(callId(verdict.call)) ||
-    name !== picture.output ||
-    !(await standing.alike(name, [name])).includes(name)
-  )
-    return undefined;
-  return own ? 'succeeded' : 'skipped';
+  const end = await endWithoutJob(row, calls, run.origin, rules, { standing, spooled });
+  if (end?.is === 'held' && end.call.on_unknown !== 'hold') await output.calls.hold(end.call);
+  return end?.is;
 }
 
 function common({ run, output, store, origin }: DeskRun) {

@@ -4,8 +4,8 @@ import type { Finding, Row } from '../model.ts';
 import { callId, type Call } from '../records/call.ts';
 import type { Stories } from '../records/stories.ts';
 import type { Storage } from '../storage/storage.ts';
-import { outputName, spooledCalls } from './keep.ts';
-import { lookAtNames } from './standing.ts';
+import type { Present } from './end.ts';
+import { outputName } from './keep.ts';
 
 const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 'tif', 'tiff', 'bmp', 'jxl'];
 
@@ -15,12 +15,11 @@ const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 
  * @param stories undefined: nothing was ever recorded in this folder
  * @returns a function of a row, its place in the manifest and its calls
  */
-export async function createForeignCheck(
+export function createForeignCheck(
   storage: Storage,
   stories: Stories | undefined,
-): Promise<(row: Row, place: Pick<Finding, 'file' | 'line'>, calls: Call[]) => Promise<Finding[]>> {
-  const standing = lookAtNames(storage);
-  const spooled = await spooledCalls(storage);
+  { standing, spooled }: Present,
+): (row: Row, place: Pick<Finding, 'file' | 'line'>, calls: Call[]) => Promise<Finding[]> {
   // What is still in the spool may never have come to its name.
   const namesOf = (calls: Call[]): string[] =>
     calls.flatMap((call) => (spooled.has(callId(call)) ? [] : (call.closed?.picture?.output ?? [])));

@@ -106,7 +106,7 @@ export async function planRun(
     };
     await output.runs.writePlan(run.run, draft.lines());
     // It has made no call yet; those of earlier runs were looked at when the manifest was checked.
-    const opened = await begin(run, output, desks, options, checkedMs);
+    const opened = await begin(run, output, desks, options, checkedMs, draft.done);
     return { ...opened, how: 'new', was: 'running', replaced };
   } finally {
     clearInterval(keeping);
@@ -172,6 +172,7 @@ async function begin(
   { desk, ledger, queue }: PlanDesks,
   options: PlanOrder,
   oldestMs: number,
+  done: readonly number[] = [],
 ): Promise<DeskRun> {
   await queue.withdraw(run.run, true);
   await desk.remove(run.run);
@@ -192,6 +193,8 @@ async function begin(
     chosen,
     submitted: options.submitted,
   };
+  // The feeder would find them done as well, but only after reading a million plans and records once more.
+  if (done.length > 0) await desk.settleAlike(run.run, done, 'skipped');
   await desk.register(registered);
   return registered;
 }

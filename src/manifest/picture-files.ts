@@ -68,9 +68,11 @@ export function createFileProbe(
     if (fresh.length === 0) return found;
     const located = new Map(await limit.map(fresh, async (part) => [part, await find(part)] as const));
     const known = isKnown ? await askFor(rows, located, isKnown) : new Set();
-    await limit.map(located, async ([part, picture]) => {
-      const flaw = 'kind' in picture && !known.has(part) ? await openedFlaw(picture) : undefined;
-      found.set(part, flaw ?? picture);
+    for (const [part, picture] of located) found.set(part, picture);
+    const unknown = [...located].filter(([part, picture]) => 'kind' in picture && !known.has(part));
+    await limit.map(unknown, async ([part, picture]) => {
+      const flaw = 'kind' in picture ? await openedFlaw(picture) : undefined;
+      if (flaw) found.set(part, flaw);
     });
     for (const part of fresh) for (const [, what] of entryOf(part, found.get(part))) remember(part, what);
     return found;

@@ -27,8 +27,8 @@ export interface ProgressBook {
   settle(run: string, row: number, end: RowEnd): Promise<Progress>;
   /** Sets many rows' bits. */
   settleAll(run: string, rows: { row: number; end: RowEnd }[]): Promise<void>;
-  /** Sets the bits of all rows up to this one: those that were not done never will be. */
-  settleRest(run: string, rows: number): Promise<void>;
+  /** Sets the bits of rows that ended alike. */
+  settleAlike(run: string, rows: readonly number[], end: RowEnd): Promise<void>;
   progress(run: string): Promise<Progress>;
   /** Tells of each row whether it is settled. */
   settled(run: string): Promise<(row: number) => boolean>;
@@ -54,15 +54,19 @@ return 1`;
 export function createProgress(redis: Redis, key: DeskKey): ProgressBook {
   const of = (run: string, what: string): string => key('run', run, what);
   const settleAll: ProgressBook['settleAll'] = async (run, rows) => {
-    const maps = new Map<string, number[]>([['settled', rows.map(({ row }) => row)]]);
+    const ends = new Map<RowEnd, number[]>();
     for (const { row, end } of rows)
-      if (end !== 'other')
-        maps
-          .set(end, maps.get(end) ?? [])
-          .get(end)
-          ?.push(row);
+      ends
+        .set(end, ends.get(end) ?? [])
+        .get(end)
+        ?.push(row);
+    for (const [end, some] of ends) await settleAlike(run, some, end);
+  };
+  const settleAlike: ProgressBook['settleAlike'] = async (run, rows, end) => {
+    const bits = bitsOf(rows);
     const batch = redis.multi();
-    for (const [what, some] of maps) setBits(batch, run, what, bitsOf(some));
+    setBits(batch, run, 'settled', bits);
+    if (end !== 'other') setBits(batch, run, end, bits);
     await batch.exec();
   };
   /** Adds a whole bitmap at once: a command a bit would take seconds for a million rows. */
@@ -81,11 +85,7 @@ export function createProgress(redis: Redis, key: DeskKey): ProgressBook {
       return progress(run);
     },
     settleAll,
-    async settleRest(run, rows) {
-      const batch = redis.multi();
-      setBits(batch, run, 'settled', bitsOf(Array.from({ length: rows }, (_, i) => i + 1)));
-      await batch.exec();
-    },
+    settleAlike,
     progress,
     async settled(run) {
       const map = (await redis.getBuffer(of(run, 'settled'))) ?? Buffer.alloc(0);
@@ -104,7 +104,7 @@ export function createProgress(redis: Redis, key: DeskKey): ProgressBook {
 /** A row's bit in its byte, as Redis counts bits. */
 const bitOf = (row: number): number => 0x80 >> (row & 7);
 
-function bitsOf(rows: number[]): Buffer {
+function bitsOf(rows: readonly number[]): Buffer {
   const last = rows.reduce((most, row) => Math.max(most, row), 0);
   const bits = Buffer.alloc((last >> 3) + 1);
   for (const row of rows) bits[row >> 3] = (bits[row >> 3] ?? 0) | bitOf(row);

@@ -172,9 +172,14 @@ export function createRuns(files: RecordFiles): Runs {
 
 const at = (run: string, name: string): string => `${folder}/${run}/${name}`;
 
-/** A row as a line of a plan with its end; its number stands first, so that it is found without reading the rest. */
-export function planLine({ row, ...rest }: Row): string {
-  return `${JSON.stringify({ row, ...rest })}\n`;
+/**
+ * A row as a line of a plan with its end; its number stands first, so that it is found without reading the rest.
+ * @returns also what of it is asked for: its line's number and what stands in its way are not
+ */
+export function planLine({ line, replaces, row, ...rest }: Row): { text: string; asked: string } {
+  const asked = JSON.stringify({ row, ...rest });
+  const more = JSON.stringify({ line, replaces });
+  return { text: `${asked.slice(0, -1)},${more.slice(1)}\n`, asked };
 }
 
 /** The row of such a line. @throws Error when it is no row's */

@@ -223,6 +223,8 @@ describe('runs', () => {
     ...over,
   });
 
+  const lineOf = (row: Row): string => planLine(row).text;
+
   it('are those whose options are written, the oldest first', async () => {
     const runs = createRuns(storage);
     expect(await runs.list()).toEqual([]);
@@ -255,9 +257,9 @@ describe('runs', () => {
       fc.asyncProperty(lines, async (lines) => {
         const rows = lines.map((line, i) => rowOf(i + 1, line));
         const id = `plan-${(plans += 1)}`;
-        await runs.writePlan(id, rows.map(planLine));
+        await runs.writePlan(id, rows.map(lineOf));
         const read = await planOf(runs, id);
-        expect(JSON.stringify(read.map(({ row }) => row))).toBe(JSON.stringify(rows));
+        expect(read.map(({ row }) => row)).toEqual(rows);
         for (const { row, place } of read) expect(await runs.row(id, place)).toEqual(row);
       }),
       { numRuns: 30 },
@@ -271,13 +273,13 @@ describe('runs', () => {
       rowOf(1, { replaces: ['a.jpg'], pictures: [url, url] }),
       rowOf(2, { invalid: 'no such picture', selected: false }),
     ];
-    await runs.writePlan('r1', rows.map(planLine));
+    await runs.writePlan('r1', rows.map(lineOf));
     expect((await planOf(runs, 'r1')).map(({ row }) => row)).toEqual(rows);
   });
 
   it('take no row for another, and no part of a plan for the whole', async () => {
     const runs = createRuns(storage);
-    await runs.writePlan('r1', [rowOf(1), rowOf(2)].map(planLine));
+    await runs.writePlan('r1', [rowOf(1), rowOf(2)].map(lineOf));
     const [first, second] = await planOf(runs, 'r1');
     await expect(runs.row('r1', { ...first!.place, row: 2 })).rejects.toThrow('row 2 is not at its place');
     await expect(runs.row('r1', { ...second!.place, from: 3 })).rejects.toThrow();

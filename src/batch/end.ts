@@ -1,0 +1,46 @@
+import type { Row } from '../model.ts';
+import type { RowEnd } from '../queue/progress.ts';
+import { callId, type Call } from '../records/call.ts';
+import { fingerprint, knownSources } from '../records/fingerprint.ts';
+import { judge, type RowRules } from '../records/state.ts';
+import { outputName } from './keep.ts';
+import type { Standing } from './standing.ts';
+
+/** What stands in an output. */
+export interface Present {
+  standing: Standing;
+  /** Answers that a killed process left in the spool, by call. */
+  spooled: ReadonlySet<string>;
+}
+
+/** Is a call's picture at the row's name, as far as that can be told without reading it? */
+export async function isInPlace(row: Row, call: Call, { standing, spooled }: Present): Promise<boolean> {
+  const picture = call.closed?.picture;
+  const name = picture && outputName(row, picture.ext);
+  // Moved or renamed, deleted, or put there by a process that died before it was done.
+  if (name === undefined || name !== picture?.output || spooled.has(callId(call))) return false;
+  return (await standing.alike(name, [name])).includes(name);
+}
+
+/**
+ * How a chosen row ends that needs no job, since its records know; the call decided it. Undefined: a worker must look
+ * at it.
+ */
+export async function endWithoutJob(
+  row: Row,
+  calls: Call[],
+  origin: string,
+  rules: RowRules,
+  present: Present,
+): Promise<{ is: RowEnd; call: Call } | undefined> {
+  if (calls.length === 0) return undefined;
+  const known = knownSources(row.pictures, calls);
+  if (!known || calls.some((call) => !call.closed)) return undefined;
+  const verdict = judge(row.route, calls, fingerprint(origin, row, known), rules);
+  if (verdict.is === 'due') return undefined;
+  const { call } = verdict;
+  const own = call.run === rules.run;
+  if (verdict.is === 'failed') return { is: own ? 'failed' : 'failed before', call };
+  if (verdict.is === 'held') return { is: 'held', call };
+  return (await isInPlace(row, call, present)) ? { is: own ? 'succeeded' : 'skipped', call } : undefined;
+}
