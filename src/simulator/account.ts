@@ -1,37 +1,36 @@
-/** What the API knows of an account: its calls of the last window, and its credits. */
+import { createCount, type Count, type Counting } from './counting.ts';
+
+/** What the API knows of an account: its latest calls, and its credits. */
 export interface Account {
-  /** Counts a call; milliseconds until there is room again when it is one too many, else undefined. */
-  count(now: number): number | undefined;
+  count: Count;
   /** Takes a credit; false when none is left. */
   reserve(): boolean;
   /** Gives back the credit of a call that is not charged. */
   release(): void;
 }
 
-/**
- * The limit is a sliding window in which every call counts, refused ones too: the strictest reading of the API's page.
- * Times are milliseconds of one clock that never goes back.
- */
-export function createAccount(limit: number, windowMs: number, credits: number): Account {
-  const counted: number[] = [];
+/** A limit on calls as a server keeps it. */
+export interface Limit {
+  counting: Counting;
+  /** Calls in `windowMs`. */
+  limit: number;
+  windowMs: number;
+}
+
+export function createAccount({ counting, limit, windowMs }: Limit, credits: number): Account {
   let left = credits;
   return {
-    count: (now) => {
-      while (counted[0] !== undefined && counted[0] < now - windowMs) counted.shift();
-      counted.push(now);
-      const blocking = counted.at(-limit - 1);
-      return blocking === undefined ? undefined : (counted.at(-limit) ?? now) + windowMs - now;
-    },
+    count: createCount(counting, limit, windowMs),
     reserve: () => left > 0 && left-- > 0,
     release: () => void left++,
   };
 }
 
 /** The accounts by name, made as they come. */
-export function createAccounts(limit: number, windowMs: number, credits: number): (name: string) => Account {
+export function createAccounts(limit: Limit, credits: number): (name: string) => Account {
   const accounts = new Map<string, Account>();
   return (name) => {
-    const account = accounts.get(name) ?? createAccount(limit, windowMs, credits);
+    const account = accounts.get(name) ?? createAccount(limit, credits);
     accounts.set(name, account);
     return account;
   };

@@ -4,7 +4,7 @@ import type { Route } from '../model.ts';
 export interface SimulatedCall {
   /** Its place in the order of arrival, from 1. */
   n: number;
-  /** When the limit counted it, in epoch milliseconds with a fraction: as soon as its headers were there. */
+  /** When the limit counted it, in epoch milliseconds with a fraction: as soon as its headers were there, unless told. */
   at: number;
   /** Empty without a valid key. */
   account: string;

@@ -6,6 +6,7 @@ import { accountOf, createAccounts, type Account } from './account.ts';
 import { pictureAnswer, replyTo, type Reply } from './answer.ts';
 import { now, type SimulatedCall } from './call-log.ts';
 import { chanceOf, type Random } from './chance.ts';
+import type { Counting } from './counting.ts';
 import { readEdit, type Edit } from './edit.ts';
 import { drawFault, nextStep, parseMarker, type Fault, type LikelyFault } from './faults.ts';
 import { createGallery } from './gallery.ts';
@@ -16,10 +17,12 @@ import { readBody } from './transport.ts';
 export interface DeskOptions {
   /** Milliseconds from a call's arrival to its answer; by default none. */
   latency?: { min: number; max: number };
-  /** Calls an account in any `windowMs`; 30 by default. */
+  /** Calls an account in a window; 30 by default. */
   limit?: number;
   /** Milliseconds; 60,000 by default. */
   windowMs?: number;
+  /** How the limit counts; `sliding`, the strictest reading of the API's page, by default. */
+  counting?: Counting;
   /** Struck by chance, where the prompt has no marker. */
   faults?: LikelyFault[];
   /** Of each account; endless by default. */
@@ -28,6 +31,8 @@ export interface DeskOptions {
   seed?: number;
   /** Milliseconds that a call's headers are held up before the limit counts them; by default none. */
   countAfterMs?: () => number;
+  /** The limit counts a call when its headers are there, the default, or not before its whole body is. */
+  countAt?: 'headers' | 'body';
 }
 
 /** A reply and what the log says of it. */
@@ -46,8 +51,9 @@ export type Desk = (request: IncomingMessage, call: SimulatedCall, stop: AbortSi
 const path = '/openapi/v1/image/gpt-image-2/i2i';
 
 export function createDesk(options: DeskOptions): Desk {
-  const { limit = 30, windowMs = 60_000, credits = Infinity, seed = 1, faults = [] } = options;
-  const accountNamed = createAccounts(limit, windowMs, credits);
+  const { limit = 30, windowMs = 60_000, counting = 'sliding', countAt = 'headers' } = options;
+  const { credits = Infinity, seed = 1, faults = [] } = options;
+  const accountNamed = createAccounts({ counting, limit, windowMs }, credits);
   const script = createScript();
   const work = createWork(options);
   return async (request, call, stop) => {
@@ -56,11 +62,13 @@ export function createDesk(options: DeskOptions): Desk {
     const account = accountNamed(admit(request, call));
     const delay = options.countAfterMs?.() ?? 0;
     if (delay > 0) await sleep(delay, undefined, { signal: stop });
-    count(account, call, random);
+    if (countAt === 'headers') count(account, call, random);
     const likely = drawFault(faults, random);
     if (likely?.when === 'arrival') return strike(likely, random);
     checkType(request);
-    const edit = readEdit(await readBody(request));
+    const body = await readBody(request);
+    if (countAt === 'body') count(account, call, random);
+    const edit = readEdit(body);
     Object.assign(call, { route: edit.route, row: printable(edit.prompt, 80) });
     const scripted = script(edit);
     const fault = scripted ? scripted.fault : likely;

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { request, type IncomingHttpHeaders } from 'node:http';
+import { request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -261,6 +261,21 @@ describe('the limit', () => {
     await edit(simulator);
     await late;
     expect(simulator.calls[0]!.at).toBeGreaterThan(simulator.calls[1]!.at);
+  });
+
+  test('counts a call when its whole body is there, where it is told to', async () => {
+    const simulator = await start({ limit: 1, windowMs: 30_000, counting: 'bucket', countAt: 'body' });
+    const early = request(simulator.url + path, {
+      method: 'POST',
+      headers: { ...headersOf('sk_live_demo'), 'content-length': '2' },
+    });
+    early.flushHeaders();
+    await vi.waitFor(() => expect(simulator.calls).toHaveLength(1));
+    expect((await edit(simulator)).status).toBe(200);
+    early.end('{}');
+    const [answer] = (await once(early, 'response')) as [IncomingMessage];
+    answer.resume();
+    expect(answer.statusCode).toBe(429);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { accountOf, createAccount } from '../../src/simulator/account.ts';
 import { chanceOf } from '../../src/simulator/chance.ts';
+import { createCount, type Counting } from '../../src/simulator/counting.ts';
 import { bodyLimit, readEdit } from '../../src/simulator/edit.ts';
 import {
   drawFault,
@@ -17,34 +18,69 @@ import { UsageError } from '../../src/errors.ts';
 import type { Route } from '../../src/model.ts';
 
 describe('the limit of an account', () => {
+  /** What the calls at these times are told. */
+  const told = (counting: Counting, limit: number, times: number[]): (number | undefined)[] =>
+    times.map(createCount(counting, limit, 1000));
+
   test('slides: room comes back one call at a time', () => {
-    const account = createAccount(3, 1000, Infinity);
-    expect([0, 400, 800].map((at) => account.count(at))).toEqual([undefined, undefined, undefined]);
-    expect(account.count(1001)).toBeUndefined();
-    expect(account.count(1200)).toBe(600);
+    const free = [undefined, undefined, undefined];
+    expect(told('sliding', 3, [0, 400, 800, 1001, 1200])).toEqual([...free, undefined, 600]);
   });
 
-  test('a refused call counts, so that hammering never gets through', () => {
-    const account = createAccount(2, 1000, Infinity);
-    const answers = Array.from({ length: 50 }, (_, i) => account.count(i * 400));
+  test('a refused call counts where the window slides, so that hammering never gets through', () => {
+    const answers = told(
+      'sliding',
+      2,
+      Array.from({ length: 50 }, (_, i) => i * 400),
+    );
     expect(answers.filter((wait) => wait === undefined)).toHaveLength(2);
   });
 
-  test('any window holds at most the limit of accepted calls', () => {
-    const random = chanceOf(3, 1);
-    const account = createAccount(30, 60_000, Infinity);
-    const accepted: number[] = [];
-    for (let at = 0; at < 1_000_000; at += random() * 4500) {
-      if (account.count(at) === undefined) accepted.push(at);
-    }
-    for (const from of accepted) {
-      expect(accepted.filter((at) => at >= from && at <= from + 60_000).length).toBeLessThanOrEqual(30);
-    }
-    expect(accepted.length).toBeGreaterThan(100);
+  test('aligned windows begin at multiples of their length, whenever the first call came', () => {
+    expect(told('aligned', 2, [1900, 1999, 2000, 2001, 2002, 2900])).toEqual([
+      undefined,
+      undefined,
+      undefined,
+      undefined,
+      998,
+      100,
+    ]);
+    expect(told('aligned', 2, [1100, 1101, 1150, 1999, 2000]).at(-1)).toBeUndefined();
   });
 
+  test('a bucket begins full, refills steadily, and gives refused calls away for nothing', () => {
+    expect(told('bucket', 2, [5000, 5000, 5100, 5200, 5500, 5999, 6000])).toEqual([
+      undefined,
+      undefined,
+      400,
+      300,
+      undefined,
+      expect.closeTo(1),
+      undefined,
+    ]);
+    expect(told('bucket', 2, [0, 60_000, 60_000, 60_000])).toEqual([undefined, undefined, undefined, 500]);
+  });
+
+  test.each(['sliding', 'aligned', 'bucket'] as const)(
+    '%s: at most the limit is accepted, in any window where it slides and twice that where it does not',
+    (counting) => {
+      const random = chanceOf(3, 1);
+      const count = createCount(counting, 30, 60_000);
+      const accepted: number[] = [];
+      for (let at = 0; at < 1_000_000; at += random() * (counting === 'sliding' ? 4500 : 2000)) {
+        if (count(at) === undefined) accepted.push(at);
+      }
+      const fullest = Math.max(
+        ...accepted.map((from) => accepted.filter((at) => at >= from && at <= from + 60_000).length),
+      );
+      expect(fullest).toBeLessThanOrEqual(counting === 'sliding' ? 30 : 60);
+      if (counting !== 'sliding') expect(fullest).toBeGreaterThan(30);
+      expect(accepted.length).toBeGreaterThan(100);
+    },
+  );
+
   test('credits are taken, given back and used up', () => {
-    const account = createAccount(30, 1000, 1);
+    const account = createAccount({ counting: 'sliding', limit: 30, windowMs: 1000 }, 1);
     expect([account.reserve(), account.reserve()]).toEqual([true, false]);
     account.release();
     expect(account.reserve()).toBe(true);
