@@ -461,19 +461,21 @@ describe('a refusal', () => {
     expect(await state('cap')).toBe(cap);
   });
 
-  it('with a full log widens the guard: doubled a pause, to a twentieth of the window', async () => {
-    const throttle = throttleOf({ limit: 2, windowMs: 1200 });
+  it('with a full log widens the guard: doubled a pause, to a twentieth of the window, then lowers the cap', async () => {
+    const throttle = throttleOf({ limit: 5, windowMs: 1200 });
     const slot = await slotOf(throttle, 'call-1');
-    await slotOf(throttle, 'call-2');
+    for (let i = 2; i <= 5; i++) await slotOf(throttle, `call-${i}`);
     const guards: (string | null)[] = [];
+    const caps: (string | null)[] = [];
     for (let i = 0; i < 4; i++) {
       await throttle.refused(slot, 1);
       guards.push(await state('guard'));
+      caps.push(await state('cap'));
       await sleep(3);
       await throttle.stamp(slot);
     }
     expect(guards).toEqual(['20', '40', '60', '60']);
-    expect(await state('cap')).toBeNull();
+    expect(caps).toEqual([null, null, null, '4']);
     const day = 86_400_000;
     await redis.hset(keys.state('a'), 'guard_at', Date.now() - day - 1000);
     await sleep(3);
