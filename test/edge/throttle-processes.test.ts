@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest';
+import { limitUsed } from '../fixtures/limit-used.ts';
 import { startRedis } from '../fixtures/redis.ts';
 import type { Bend } from '../fixtures/reshoot.ts';
 import { createRig, until, type Process, type Rig } from '../fixtures/rig.ts';
@@ -17,7 +18,7 @@ afterEach(async () => {
 
 interface Count {
   refused: number;
-  /** Share of the limit used, from the first accepted call to the last. */
+  /** Share of the limit used. */
   used: number;
   /** Calls by process. */
   processes: number[];
@@ -48,11 +49,13 @@ async function measure(rows: number, bend: Bend = {}): Promise<Count> {
   const { code, stderr } = await (await start(rows, bend)).ended;
   expect({ code, stderr }).toMatchObject({ code: 0 });
   const accepted = rig.simulator.calls.filter((call) => call.outcome !== 'rate_limited');
-  const times = accepted.map((call) => call.at).sort((a, b) => a - b);
   const processes = [...new Set(accepted.map((call) => call.process))];
   return {
     refused: refusals(),
-    used: ((Math.ceil(times.length / limit) - 1) * windowMs) / (times.at(-1)! - times[0]!),
+    used: limitUsed(
+      accepted.map((call) => call.at),
+      { limit, windowMs },
+    ),
     processes: processes.map((pid) => accepted.filter((call) => call.process === pid).length),
   };
 }

@@ -1,0 +1,3 @@
+import { describeMatrix } from './cells.ts';
+
+describeMatrix('bucket');
