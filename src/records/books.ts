@@ -13,7 +13,7 @@ export interface RunBooks {
   unknown: number;
   extra: number;
   open: { call: string; account: string; extra: boolean }[];
-  recent: { call: string; account: string; at: number }[];
+  recent: { run: string; call: string; account: string; at: number }[];
 }
 
 /**
@@ -38,7 +38,7 @@ export async function addUp(
     for (const call of calls) {
       const at = Date.parse(call.started_at);
       if (at >= since && call.closed?.outcome !== 'not_sent') {
-        books.recent.push({ call: callId(call), account: call.account, at });
+        books.recent.push({ run: call.run, call: callId(call), account: call.account, at });
       }
     }
   }

@@ -20,3 +20,6 @@ export function throttleKeys(namespace: string, origin: string): ThrottleKeys {
     open: (id) => run(id, 'open'),
   };
 }
+
+/** A call's entry in the log of its account. Runs into different outputs name their calls alike. */
+export const logEntry = (run: string, call: string): string => `${run}:${call}`;

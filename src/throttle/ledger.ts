@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import { exitCodes, type ExitCode } from '../errors.ts';
-import type { ThrottleKeys } from './keys.ts';
+import { logEntry, type ThrottleKeys } from './keys.ts';
 import { cancel, rebuild, stop, turn } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
@@ -17,7 +17,7 @@ export interface Books {
   /** Calls in flight, which hold a credit each. */
   open: { call: string; account: string; extra: boolean }[];
   /** Calls of the last window, for a throttle's log that was lost. Epoch milliseconds. */
-  recent: { call: string; account: string; at: number }[];
+  recent: { run: string; call: string; account: string; at: number }[];
 }
 
 export type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
@@ -57,7 +57,7 @@ export const cancelled = 'cancelled by its user';
 
 export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number): Ledger {
   const write = async (run: string, books: Books, start: boolean): Promise<void> => {
-    for (const { call, account, at } of books.recent) await restore(call, account, at);
+    for (const { run, call, account, at } of books.recent) await restore(logEntry(run, call), account, at);
     const held = books.open.flatMap(({ call, account, extra }) => [call, `${extra ? 1 : 0}:${account}`]);
     const { cap = -1, budget, charged, unknown, extra, state } = books;
     const counts = [start ? 1 : 0, cap, budget, charged, unknown, extra];
@@ -65,10 +65,10 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     await redis.eval(rebuild, 2, keys.ledger(run), keys.open(run), ...counts, state, ...cancelling, ...held);
   };
   /** Entered as if sent a little later than its record says: the record is written before the first byte. */
-  const restore = (call: string, account: string, at: number): Promise<unknown> =>
+  const restore = (entry: string, account: string, at: number): Promise<unknown> =>
     redis
       .multi()
-      .zadd(keys.log(account), 'GT', at + windowMs / 12, call)
+      .zadd(keys.log(account), 'GT', at + windowMs / 12, entry)
       .pexpire(keys.log(account), windowMs * 6)
       .exec();
 

@@ -1,7 +1,7 @@
 /**
  * The throttle's decisions in Redis, each atomic, each safe to be sent twice. Redis' own clock is the only one.
  *
- * An account's `log` (ZSET: call → when it was sent, of the last five windows: the forecast needs those whose call is out) and `state` (hash): `paused` until when, `cap` lowered to and
+ * An account's `log` (ZSET: run and call → when it was sent, of the last five windows: the forecast needs those whose call is out) and `state` (hash): `paused` until when, `cap` lowered to and
  * `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and `probed` when last tried,
  * `refusing` since when, `firewall` 403s in a row.
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
@@ -32,21 +32,21 @@ end
 
 /**
  * KEYS ledger, open, then log and state of each account.
- * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, then each account's
- * name.
+ * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, entry in the
+ * logs, then each account's name.
  * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | parked meanwhile, reasons (calls are in flight) | cap | budget | paused | cancelled | stopped | rebuild
  */
 export const take = `${clock}${books}${guard}
 local call, extra = ARGV[1], ARGV[2] == '1'
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local longest, probeAfter = tonumber(ARGV[7]), tonumber(ARGV[8])
+local longest, probeAfter, entry = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[10]
 if not current(KEYS[1]) then return {'rebuild'} end
 local held = redis.call('HGET', KEYS[2], call)
 if held then
   for i = 3, #KEYS, 2 do
-    local at = ARGV[9 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], call)
+    local at = ARGV[10 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], entry)
     if at and now - at <= tonumber(ARGV[9]) then return {'held', string.sub(held, 3)} end
-    redis.call('ZREM', KEYS[i], call)
+    redis.call('ZREM', KEYS[i], entry)
   end
   redis.call('HDEL', KEYS[2], call)
 end
@@ -107,37 +107,37 @@ if best == 0 then
   return {'wait', tostring(math.max(1, math.ceil(wait)))}
 end
 if probe then redis.call('HSET', KEYS[best + 1], 'probed', ms(now)) end
-redis.call('ZADD', KEYS[best], ms(now), call)
+redis.call('ZADD', KEYS[best], ms(now), entry)
 redis.call('PEXPIRE', KEYS[best], window * 6)
-local account = ARGV[9 + (best - 1) / 2]
+local account = ARGV[10 + (best - 1) / 2]
 redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
 return {'slot', account}
 `;
 
-/** KEYS log. ARGV call, window. The call leaves now: move its entry, or put it back where it has left the log. */
+/** KEYS log. ARGV entry, window. The call leaves now: move its entry, or put it back where it has left the log. */
 export const stamp = `${clock}
 redis.call('ZADD', KEYS[1], 'GT', ms(now), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 6)
 `;
 
-/** KEYS log, open. ARGV call. Nothing was sent: slot and credit go back. */
+/** KEYS log, open. ARGV call, entry. Nothing was sent: slot and credit go back. */
 export const giveBack = `
-redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[2])
 redis.call('HDEL', KEYS[2], ARGV[1])
 `;
 
 /**
  * KEYS ledger, open, state and log of the account. ARGV call, charged (yes, no, unknown), unusable (1, 0 or '' for
- * neither), answered (1: the account is served), sent (0: its place in the log is free again).
+ * neither), answered (1: the account is served), sent (0: its place in the log is free again), entry in the log.
  * → ok, unusable answers in a row | rebuild
  */
 export const settle = `${books}
 if not current(KEYS[1]) then return {'rebuild'} end
-if ARGV[5] == '0' then redis.call('ZREM', KEYS[4], ARGV[1]) end
+if ARGV[5] == '0' then redis.call('ZREM', KEYS[4], ARGV[6]) end
 if ARGV[4] == '1' then
   redis.call('HDEL', KEYS[3], 'refusing', 'firewall')
   -- A call that was out already when the account was parked says nothing of it.
-  local at, probed = redis.call('ZSCORE', KEYS[4], ARGV[1]), redis.call('HGET', KEYS[3], 'probed')
+  local at, probed = redis.call('ZSCORE', KEYS[4], ARGV[6]), redis.call('HGET', KEYS[3], 'probed')
   if at and probed and tonumber(at) >= tonumber(probed) then redis.call('HDEL', KEYS[3], 'parked', 'probed') end
 end
 local held = redis.call('HGET', KEYS[2], ARGV[1])

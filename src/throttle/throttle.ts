@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import pLimit from 'p-limit';
 import type { ErrorCode } from '../errors.ts';
 import type { Charge } from '../model.ts';
-import type { ThrottleKeys } from './keys.ts';
+import { logEntry, type ThrottleKeys } from './keys.ts';
 import { guardMs, pauseMs, probeAfterMs, refusingForMs, slotLifeMs, widestGuardMs } from './policy.ts';
 import * as scripts from './scripts.ts';
 
@@ -97,6 +97,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       call,
       extra ? 1 : 0,
       ...numbers,
+      logEntry(run, call),
       ...accounts,
     );
     const [answer = '', detail = ''] = reply as string[];
@@ -125,7 +126,8 @@ export function createThrottle(options: ThrottleOptions): Throttle {
   };
 
   const giveBack = async (slot: Slot): Promise<void> => {
-    await redis.eval(scripts.giveBack, 2, keys.log(slot.account), keys.open(slot.run), slot.call);
+    const names = [keys.log(slot.account), keys.open(slot.run)];
+    await redis.eval(scripts.giveBack, 2, ...names, slot.call, logEntry(slot.run, slot.call));
   };
 
   return {
@@ -140,13 +142,14 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     isFresh: (slot) =>
       slot.connection === connection && performance.now() - slot.takenAt <= slotLifeMs(window),
     async stamp(slot) {
-      await redis.eval(scripts.stamp, 1, keys.log(slot.account), slot.call, window);
+      const entry = logEntry(slot.run, slot.call);
+      await redis.eval(scripts.stamp, 1, keys.log(slot.account), entry, window);
     },
     async settle(slot, { charged, unusable, answered, sent }) {
       const names = [...runKeys(slot.run), keys.state(slot.account), keys.log(slot.account)];
       const useless = unusable === undefined ? '' : Number(unusable);
       for (;;) {
-        const facts = [charged, useless, Number(answered), Number(sent)];
+        const facts = [charged, useless, Number(answered), Number(sent), logEntry(slot.run, slot.call)];
         const reply = await redis.eval(scripts.settle, names.length, ...names, slot.call, ...facts);
         const [answer, inARow] = reply as string[];
         if (answer === 'ok') return Number(inARow);

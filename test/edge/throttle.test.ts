@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createAccounts } from '../../src/throttle/accounts.ts';
-import { throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
+import { logEntry, throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
 import { createLedger, type Books, type Ledger } from '../../src/throttle/ledger.ts';
 import {
   createThrottle,
@@ -95,6 +95,7 @@ async function waits(throttle: Throttle, call: string, ms = 150): Promise<boolea
 }
 
 const logged = (account = 'a'): Promise<string[]> => redis.zrange(keys.log(account), '0', '-1');
+const entry = (call: string): string => logEntry(run, call);
 const state = (field: string, account = 'a'): Promise<string | null> =>
   redis.hget(keys.state(account), field);
 const redisNow = async (): Promise<number> => {
@@ -110,7 +111,7 @@ describe('the limit', () => {
     const sent = await Promise.all(
       Array.from({ length: 40 }, async (_, i) => {
         const slot = await slotOf(throttles[i % 4]!, `call-${i}`);
-        return Number(await redis.zscore(keys.log(slot.account), slot.call));
+        return Number(await redis.zscore(keys.log(slot.account), entry(slot.call)));
       }),
     );
     const times = sent.toSorted((a, b) => a - b);
@@ -140,6 +141,17 @@ describe('the limit', () => {
     expect(await waits(throttle, 'call-5')).toBe(true);
   });
 
+  it('holds for runs whose calls have the same names', async () => {
+    const throttle = throttleOf({ limit: 2, windowMs: 5000 });
+    await ledger.open('r2', empty);
+    const other = await throttle.take('r2', 'call-1', false, new AbortController().signal);
+    await throttle.stamp(await slotOf(throttle, 'call-1'));
+    expect(await logged()).toHaveLength(2);
+    expect(await waits(throttle, 'call-2')).toBe(true);
+    await throttle.settle(other as Slot, { ...free, sent: false });
+    expect(await logged()).toEqual([entry('call-1')]);
+  });
+
   it('is per API: a simulator takes nothing from the real one', async () => {
     const throttle = throttleOf({ limit: 1, windowMs: 5000 });
     await slotOf(throttle, 'call-1');
@@ -156,12 +168,12 @@ describe('a slot', () => {
     const first = await slotOf(throttle, 'call-1');
     const again = await slotOf(throttleOf({ windowMs: 6000, redis: connection() }), 'call-1');
     expect([first.fresh, again.fresh]).toEqual([true, false]);
-    expect(await logged()).toEqual(['call-1']);
+    expect(await logged()).toEqual([entry('call-1')]);
     expect(await redis.hgetall(keys.open(run))).toEqual({ 'call-1': '0:a' });
-    const sent = await redis.zscore(keys.log('a'), 'call-1');
+    const sent = await redis.zscore(keys.log('a'), entry('call-1'));
     await sleep(520);
     expect(await slotOf(throttle, 'call-1')).toMatchObject({ fresh: true });
-    expect(Number(await redis.zscore(keys.log('a'), 'call-1'))).toBeGreaterThan(Number(sent) + 500);
+    expect(Number(await redis.zscore(keys.log('a'), entry('call-1')))).toBeGreaterThan(Number(sent) + 500);
     expect(await redis.hlen(keys.open(run))).toBe(1);
   });
 
@@ -176,16 +188,16 @@ describe('a slot', () => {
   it('counts from when its request leaves, also where it has left the log', async () => {
     const throttle = throttleOf({ limit: 1, windowMs: 600 });
     const slot = await slotOf(throttle, 'call-1');
-    const taken = Number(await redis.zscore(keys.log('a'), 'call-1'));
+    const taken = Number(await redis.zscore(keys.log('a'), entry('call-1')));
     const pttl = (): Promise<number> => redis.pttl(keys.log('a'));
     expect(await pttl()).toBeGreaterThan(5 * 600);
     expect(await pttl()).toBeLessThanOrEqual(6 * 600);
     await sleep(20);
     await throttle.stamp(slot);
-    expect(Number(await redis.zscore(keys.log('a'), 'call-1'))).toBeGreaterThanOrEqual(taken + 19);
+    expect(Number(await redis.zscore(keys.log('a'), entry('call-1')))).toBeGreaterThanOrEqual(taken + 19);
     await redis.del(keys.log('a'));
     await throttle.stamp(slot);
-    expect(await logged()).toEqual(['call-1']);
+    expect(await logged()).toEqual([entry('call-1')]);
     expect(await pttl()).toBeGreaterThan(5 * 600);
     expect(await pttl()).toBeLessThanOrEqual(6 * 600);
     expect(await waits(throttle, 'call-2')).toBe(true);
@@ -214,7 +226,7 @@ describe('leaving the line', () => {
     await expect(behind).rejects.toThrow('the worker stops');
     expect(performance.now() - aborted).toBeLessThan(100);
     expect((await next).call).toBe('call-4');
-    expect((await logged()).toSorted()).toEqual(['call-1', 'call-4']);
+    expect((await logged()).toSorted()).toEqual([entry('call-1'), entry('call-4')]);
   });
 
   it('lets the next be served at once, and leaves nothing behind', async () => {
@@ -501,7 +513,7 @@ describe('a refusal', () => {
     const given: number[] = [];
     for (let i = 1; i <= 9; i++) {
       const slot = await slotOf(throttle, `call-${i}`);
-      given.push(Number(await redis.zscore(keys.log('a'), slot.call)));
+      given.push(Number(await redis.zscore(keys.log('a'), entry(slot.call))));
     }
     // Four in the first window after the pause.
     expect(given[4]! - given[0]!).toBeGreaterThan(300);
@@ -567,7 +579,12 @@ describe('a Redis that lost writes', () => {
       mend: (run) =>
         createLedger(redis, keys, 1000).mend(run, {
           ...empty,
-          recent: Array.from({ length: 5 }, (_, i) => ({ call: `sent-${i}`, account: 'a', at: Date.now() })),
+          recent: Array.from({ length: 5 }, (_, i) => ({
+            run,
+            call: `sent-${i}`,
+            account: 'a',
+            at: Date.now(),
+          })),
         }),
     });
     await redis.flushall();

@@ -93,8 +93,8 @@ describe('addUp', () => {
     const books = await booksOf([calls], 10_000);
     expect(books).toMatchObject({ charged: 0, unknown: 0 });
     expect(books.recent).toEqual([
-      { call: callId(calls[1]!), account: 'default', at: 10_000 },
-      { call: callId(calls[3]!), account: 'default', at: 12_000 },
+      { run: calls[1]!.run, call: callId(calls[1]!), account: 'default', at: 10_000 },
+      { run: calls[3]!.run, call: callId(calls[3]!), account: 'default', at: 12_000 },
     ]);
   });
 
