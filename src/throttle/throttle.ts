@@ -14,7 +14,7 @@ export interface Slot {
   account: string;
   /** Given now and to us; else it was found, taken by an earlier try at the same call. */
   fresh: boolean;
-  /** `performance.now()` when it was given. */
+  /** `performance.now()` right before it was given. */
   takenAt: number;
   /** Which connection to Redis gave it; after a reconnect it is worth nothing. */
   connection: number;
@@ -112,11 +112,12 @@ export function createThrottle(options: ThrottleOptions): Throttle {
   ): Promise<Slot | NoSlot> => {
     for (;;) {
       signal.throwIfAborted();
-      const asked = connection;
+      // From before the question: a process that is frozen while the answer waits for it must find the slot old.
+      const asked = { takenAt: performance.now(), connection };
       const [answer, detail] = await ask(run, call, extra);
       if (answer === 'slot' || answer === 'held') {
         const fresh = answer === 'slot';
-        return { run, call, account: detail, fresh, takenAt: performance.now(), connection: asked };
+        return { run, call, account: detail, fresh, ...asked };
       }
       if (answer === 'rebuild') await mend(run);
       else if (answer !== 'wait') return noSlot(answer, detail);

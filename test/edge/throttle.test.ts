@@ -185,6 +185,14 @@ describe('a slot', () => {
     expect(throttle.isFresh(slot)).toBe(false);
   });
 
+  it('ages while the process is frozen before it has heard of it', async () => {
+    const throttle = throttleOf({ windowMs: 1200 });
+    const slot = slotOf(throttle, 'call-1');
+    await Promise.resolve();
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 110);
+    expect(throttle.isFresh(await slot)).toBe(false);
+  });
+
   it('counts from when its request leaves, also where it has left the log', async () => {
     const throttle = throttleOf({ limit: 1, windowMs: 600 });
     const slot = await slotOf(throttle, 'call-1');
