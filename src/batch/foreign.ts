@@ -5,7 +5,7 @@ import { callId, type Call } from '../records/call.ts';
 import type { Stories } from '../records/stories.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Present } from './end.ts';
-import { outputName } from './keep.ts';
+import { outputName, withoutExtension } from './keep.ts';
 
 const pictureExtensions = ['jpg', 'jpeg', 'png', 'webp', 'gif', 'avif', 'heic', 'tif', 'tiff', 'bmp', 'jxl'];
 
@@ -38,12 +38,15 @@ export function createForeignCheck(
       return [{ ...at, problem, remedy: 'remove the link, or name another output' }];
     }
     const own = namesOf(calls);
-    const possible = possibleNames(row);
     const findings: Finding[] = [];
-    for (const name of await standing.alike(row.output, [...own, ...possible])) {
-      const meant = possible.find((one) => folded(one) === folded(name));
-      // The row's own earlier picture makes room by its records.
-      if (meant === undefined || (meant === name && own.includes(name))) continue;
+    const there = await standing.alike(row.output, likely(own, row));
+    // The row's own earlier picture makes room by its records.
+    const others = there.filter(
+      (name) => !own.includes(name) || withoutExtension(name) !== withoutExtension(row.output),
+    );
+    const possible = others.length > 0 ? possibleNames(row).map(folded) : [];
+    for (const name of others) {
+      if (!possible.includes(folded(name))) continue;
       if (await isOurs(name)) {
         row.replaces = [...(row.replaces ?? []), name];
         continue;
@@ -69,6 +72,11 @@ async function collect(stories: Stories | undefined, namesOf: (calls: Call[]) =>
     for (const { closed } of calls) if (closed?.picture) ours.contents.set(closed.picture.sha256, 1);
   }
   return ours;
+}
+
+function* likely(own: string[], row: Row): Iterable<string> {
+  yield* own;
+  yield* possibleNames(row);
 }
 
 /** The names a row's picture may get. */

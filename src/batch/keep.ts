@@ -27,6 +27,8 @@ export async function spooledCalls(storage: Storage): Promise<Set<string>> {
   return new Set(names.map((name) => name.replace(/\.\w+$/, '')));
 }
 
+export const withoutExtension = (name: string): string => name.slice(0, name.length - extname(name).length);
+
 /** A row's name with the extension that the picture's content asks for. */
 export function outputName(row: Pick<Row, 'output'>, ext: string): string {
   return row.output.replaceAll('{ext}', ext);
@@ -76,9 +78,11 @@ async function makeRoom(
   row: Row,
   story: Call[],
 ): Promise<void> {
-  const stem = (of: string): string => of.slice(0, of.length - extname(of).length);
   const earlier = story.flatMap((call) => call.closed?.picture?.output ?? []);
-  const ours = new Set([...earlier.filter((other) => stem(other) === stem(name)), ...(row.replaces ?? [])]);
+  const ours = new Set([
+    ...earlier.filter((other) => withoutExtension(other) === withoutExtension(name)),
+    ...(row.replaces ?? []),
+  ]);
   for (const other of ours) {
     const content = await storage.hash(other);
     if (!content || (content === sha256 && other === name)) continue;

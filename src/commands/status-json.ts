@@ -2,6 +2,7 @@ import type { StandingRow } from '../batch/rows.ts';
 import type { RunView } from '../batch/view.ts';
 import type { PastRun } from '../queue/desk.ts';
 import { resultsJsonl } from '../report/results.ts';
+import { resultOf } from '../report/rows.ts';
 import type { Summary } from '../report/summary.ts';
 import { outputFolder } from '../storage/open.ts';
 import { outcomesOf, stateOf, type RunLine } from './status-text.ts';
@@ -56,5 +57,8 @@ function pastFacts({ rows, chosen, summary }: PastRun): object {
 
 /** A row as a line of results.jsonl has it, with the state in which it is now. */
 export function rowDocument({ is, report }: StandingRow): object {
-  return { ...(JSON.parse(resultsJsonl().line(report)) as object), status: is };
+  return {
+    ...(JSON.parse(resultsJsonl().line({ of: report, result: resultOf(report) })) as object),
+    status: is,
+  };
 }

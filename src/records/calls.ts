@@ -18,9 +18,8 @@ export interface Calls {
   /**
    * Rewrites the index from the records, so that the next start reads one file instead of thousands.
    * @param ids rows in the order in which they will be asked for; the others follow
-   * @param oldestMs as in `stories`: what has changed since is left to be read from its records
    */
-  reindex(ids: AsyncIterable<string>, oldestMs?: number): Promise<void>;
+  reindex(ids: AsyncIterable<string>): Promise<void>;
 }
 
 /**
@@ -54,7 +53,7 @@ export function createCalls(files: RecordFiles): Calls {
       await files.touch(bucketOf(call));
     },
     stories: (oldestMs = 0) => lookout.stories(oldestMs),
-    reindex: (ids, oldestMs = 0) => lookout.rewrite(ids, oldestMs),
+    reindex: (ids) => lookout.rewrite(ids),
   };
 }
 

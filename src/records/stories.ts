@@ -109,8 +109,8 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
      * Rewrites the index where it is not up to date.
      * @param ids the rows that will be asked for, in the order in which they will be
      */
-    async rewrite(ids: AsyncIterable<string>, oldestMs: number): Promise<void> {
-      const now = await look(oldestMs);
+    async rewrite(ids: AsyncIterable<string>): Promise<void> {
+      const now = await look(0);
       const isRight = now.stale.size === 0 && now.fresh.every((line) => line === 1);
       if (!isRight || now.index.buckets.size < now.buckets.size)
         await files.write(indexName, newLines(now, ids, Date.now() - grainMs, files, readFolder));

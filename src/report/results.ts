@@ -1,24 +1,22 @@
-import { ownCells, type ReportCall, type ReportRow, resultFields, resultOf, type Value } from './rows.ts';
+import { ownCells, type ReportCall, type ResultRow, resultFields, type Value } from './rows.ts';
 import { csvHead, csvLine, type Table } from './table.ts';
 
 /** `results.jsonl`: a line a row, with the user's columns and every call. */
-export function resultsJsonl(): Table<ReportRow> {
+export function resultsJsonl(): Table<ResultRow> {
   return { head: '', line: (row) => `${JSON.stringify(jsonOf(row))}\n` };
 }
 
 /** `results.csv`: the same without the calls. `columns` are the user's, in the manifest's order. */
-export function resultsCsv(columns: string[]): Table<ReportRow> {
+export function resultsCsv(columns: string[]): Table<ResultRow> {
   return {
     head: csvHead([...resultFields, ...columns]),
-    line(row) {
-      const result = resultOf(row);
-      return csvLine([...resultFields.map((field) => result[field]), ...ownCells(row.row, columns)]);
-    },
+    line: ({ of, result }) =>
+      csvLine([...resultFields.map((field) => result[field]), ...ownCells(of.row, columns)]),
   };
 }
 
-function jsonOf(row: ReportRow): Record<string, unknown> {
-  return { ...resultOf(row), ...row.row.columns, calls: row.calls.map(callOf) };
+function jsonOf({ of, result }: ResultRow): Record<string, unknown> {
+  return { ...result, ...of.row.columns, calls: of.calls.map(callOf) };
 }
 
 function callOf(call: ReportCall): Record<string, Value> {

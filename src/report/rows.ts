@@ -67,7 +67,15 @@ export const resultFields = [
 export type ResultField = (typeof resultFields)[number];
 
 /** A row's result without the user's columns. */
-export function resultOf(row: ReportRow): Record<ResultField, Value> {
+export type Result = Record<ResultField, Value>;
+
+/** A row with its result: what the lines of the files are made from. */
+export interface ResultRow {
+  of: ReportRow;
+  result: Result;
+}
+
+export function resultOf(row: ReportRow): Result {
   const { facts } = row;
   const cost = costOf(row.calls);
   const decision = decisionOf(row);

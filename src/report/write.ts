@@ -5,7 +5,7 @@ import { failedCsv } from './failed.ts';
 import { pageHtml } from './page.ts';
 import { choosePageRows } from './page-rows.ts';
 import { resultsCsv, resultsJsonl } from './results.ts';
-import type { ReportRow } from './rows.ts';
+import { resultOf, type ReportRow, type ResultRow } from './rows.ts';
 import { createTally, type RunFacts, type Summary } from './summary.ts';
 import type { Table } from './table.ts';
 
@@ -64,10 +64,10 @@ export async function writeReport(input: ReportInput, put: Put): Promise<Summary
 async function* noting(
   rows: AsyncIterable<ReportRow>,
   note: (row: ReportRow) => void,
-): AsyncIterable<ReportRow> {
+): AsyncIterable<ResultRow> {
   for await (const row of rows) {
     note(row);
-    yield row;
+    yield { of: row, result: resultOf(row) };
   }
 }
 
@@ -75,8 +75,8 @@ const blockLength = 65_536;
 
 /** Writes several files at once from one pass over the rows. */
 async function putTogether(
-  tables: Record<string, Table<ReportRow>>,
-  rows: AsyncIterable<ReportRow>,
+  tables: Record<string, Table<ResultRow>>,
+  rows: AsyncIterable<ResultRow>,
   put: Put,
 ): Promise<void> {
   const files = Object.entries(tables).map(([name, table]) => {

@@ -156,9 +156,9 @@ return {'ok', redis.call('HGET', KEYS[1], 'unusable')}
 
 /**
  * KEYS log, state. ARGV call, pause, limit, window, guard, widest guard, refusing for.
- * A 429: the account pauses for all. Where our own log was full, delivery must have jittered: the guard doubles. Where
- * it was not, or the guard is at its widest already, somebody else uses the account: its cap sinks. Once a pause,
- * however many calls were refused together.
+ * A 429: the account pauses for all. Where our own log was full, delivery must have jittered: the guard doubles, and
+ * its day begins anew. Where it was not, or the guard is at its widest already, somebody else uses the account: its
+ * cap sinks. Once a pause, however many calls were refused together.
  */
 export const refused = `${clock}${guard}
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -176,9 +176,8 @@ end
 redis.call('HSET', KEYS[2], 'paused', ms(now + ARGV[2]))
 local width = guardOf(KEYS[2], base, widest)
 local full = redis.call('ZCOUNT', KEYS[1], ms(now - window - widest), '+inf') >= cap
-if full and width < widest then
-  redis.call('HSET', KEYS[2], 'guard', math.min(widest, width * 2), 'guard_at', ms(now))
-else
+if full then redis.call('HSET', KEYS[2], 'guard', math.min(widest, width * 2), 'guard_at', ms(now)) end
+if not full or width >= widest then
   redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap_at', ms(now))
 end
 `;

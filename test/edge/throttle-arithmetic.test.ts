@@ -1,7 +1,7 @@
 import * as fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAccounts } from '../../src/throttle/accounts.ts';
-import { throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
+import { logEntry, throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
 import { createLedger, type Books, type Ledger, type RunState } from '../../src/throttle/ledger.ts';
 import { createThrottle, type NoSlot, type Slot, type Throttle } from '../../src/throttle/throttle.ts';
 import { clockedRedis, Wait, type ClockedRedis } from '../fixtures/clocked-redis.ts';
@@ -65,26 +65,36 @@ interface Shared {
   lose(): Promise<void>;
 }
 
-async function share({ limit, windowMs, accounts }: Share, books: () => Books): Promise<Shared> {
+async function share(
+  { limit, windowMs, accounts }: Share,
+  books: (run: string) => Books,
+  runs = [run],
+): Promise<Shared> {
   const { redis } = clock;
   const keys = throttleKeys(`world-${(namespaces += 1)}`, 'https://api.example');
   const ledger = createLedger(redis, keys, windowMs);
-  await ledger.open(run, books());
-  const mend = (run: string): Promise<void> => ledger.mend(run, books());
+  for (const run of runs) await ledger.open(run, books(run));
+  const mend = (run: string): Promise<void> => ledger.mend(run, books(run));
   const throttle = createThrottle({ redis, keys, accounts, limit, windowMs, mend });
   const ofAccounts = accounts.flatMap((name) => [keys.log(name), keys.state(name)]);
+  const ofRuns = runs.flatMap((run) => [keys.ledger(run), keys.open(run)]);
   return {
     keys,
     ledger,
     throttle,
-    lose: async () => void (await redis.del(keys.ledger(run), keys.open(run), ...ofAccounts)),
+    lose: async () => void (await redis.del(...ofRuns, ...ofAccounts)),
   };
 }
 
 /** Asks once. A number: told to wait so many milliseconds. */
-async function ask(throttle: Throttle, call: string, extra = false): Promise<Slot | NoSlot | number> {
+async function ask(
+  throttle: Throttle,
+  call: string,
+  extra = false,
+  of = run,
+): Promise<Slot | NoSlot | number> {
   try {
-    return await throttle.take(run, call, extra, new AbortController().signal);
+    return await throttle.take(of, call, extra, new AbortController().signal);
   } catch (error) {
     if (error instanceof Wait) return error.ms;
     throw error;
@@ -100,15 +110,17 @@ class Timeline {
     this.#planned.splice(before < 0 ? this.#planned.length : before, 0, { at, act });
   }
 
-  async play(): Promise<void> {
+  /** @param look is called after each */
+  async play(look: () => Promise<void>): Promise<void> {
     for (let next = this.#planned.shift(); next; next = this.#planned.shift()) {
       clock.now = next.at;
       await next.act();
+      await look();
     }
   }
 }
 
-/** What becomes of a slot; `after` is a share of its life. */
+/** What becomes of a slot; `after` is a share of its life, which begins when it is asked for. */
 interface Fate {
   is: 'sent' | 'asked for twice' | 'given back' | 'taken over' | 'forgotten';
   after: number;
@@ -117,6 +129,8 @@ interface Fate {
 interface Arrival {
   gapMs: number;
   process: number;
+  /** Which of two outputs it is a row of; each has a run of its own, and both name their calls alike. */
+  output: number;
   fate: Fate;
 }
 
@@ -134,27 +148,36 @@ const fates = fc.record({
   after: fc.oneof(fc.double({ min: 0, max: 1, noNaN: true }), fc.constantFrom(0, 0.5, 1)),
 });
 
-const arrivals = fc.array(
-  fc.record({
-    // In eighths of a millisecond, which Redis' three digits hold exactly.
-    gapMs: fc.oneof(
-      { weight: 4, arbitrary: fc.constant(0) },
-      fc.integer({ min: 1, max: 160_000 }).map((eighths) => eighths / 8),
-    ),
-    process: fc.nat(2),
-    fate: fates,
-  }),
-  { minLength: 5, maxLength: 40 },
-);
+const arrivals = (outputs: number): fc.Arbitrary<Arrival[]> =>
+  fc.array(
+    fc.record({
+      // In eighths of a millisecond, which Redis' three digits hold exactly.
+      gapMs: fc.oneof(
+        { weight: 4, arbitrary: fc.constant(0) },
+        fc.integer({ min: 1, max: 160_000 }).map((eighths) => eighths / 8),
+      ),
+      process: fc.nat(2),
+      output: fc.nat(outputs - 1),
+      fate: fates,
+    }),
+    { minLength: 5, maxLength: 40 },
+  );
+
+/** A row's call. It is told from others by being itself, whatever names the throttle may give it. */
+interface Call {
+  run: string;
+  call: string;
+}
 
 interface Course {
-  sends: { account: string; at: number }[];
+  sends: { run: string; account: string; at: number }[];
   began: number;
 }
 
 /**
  * Plays rows that arrive at three processes' lines, and compares each answer with a log kept here: a slot where some
- * account has room, on the one with most; else a wait until exactly the moment at which an entry leaves a log.
+ * account has room, on the one with most; else a wait until exactly the moment at which an entry leaves a log. After
+ * each step the logs in Redis hold an entry for every call of the log kept here, at its time, and no other.
  * @param losses moments, from the start, at which Redis loses everything
  */
 async function playRows(shape: Share, rows: Arrival[], losses: number[] = []): Promise<Course> {
@@ -164,20 +187,23 @@ async function playRows(shape: Share, rows: Arrival[], losses: number[] = []): P
   const began = clock.now;
   const timeline = new Timeline();
   const sends: Course['sends'] = [];
-  let records: Books['recent'] = [];
+  const runs = ['r1', 'r2'];
+  let records: { of: Call; account: string; at: number }[] = [];
   let losing = 0;
-  let isLost = false;
-  const log = new Map(accounts.map((name) => [name, new Map<string, number>()]));
-  const held = new Map<string, string>();
+  const lost = new Set<string>();
+  const log = new Map(accounts.map((name) => [name, new Map<Call, number>()]));
+  const held = new Map<Call, string>();
 
-  const books = (): Books => {
-    isLost = false;
+  /** An output knows its own calls. */
+  const books = (run: string): Books => {
+    lost.delete(run);
     records = records.filter(({ at }) => at >= clock.now - 1.25 * windowMs);
-    for (const { account, call, at } of records) log.get(account)?.set(call, at + life);
-    return { ...empty, recent: records };
+    const own = records.filter(({ of }) => of.run === run);
+    for (const { of, account, at } of own) log.get(account)?.set(of, at + life);
+    return { ...empty, recent: own.map(({ of: { call }, account, at }) => ({ run, call, account, at })) };
   };
-  const shared = await share(shape, books);
-  const { throttle } = shared;
+  const shared = await share(shape, books, runs);
+  const { keys, throttle } = shared;
 
   const inWindow = (account: string): number[] =>
     [...(log.get(account)?.values() ?? [])].filter((at) => at > clock.now - width).toSorted((a, b) => b - a);
@@ -185,104 +211,115 @@ async function playRows(shape: Share, rows: Arrival[], losses: number[] = []): P
   const dueIn = (account: string): number => (inWindow(account)[limit - 1] ?? -Infinity) + width - clock.now;
 
   /** Asks, and says whether the answer is what the log kept here allows. */
-  const check = async (call: string): Promise<Slot | number> => {
-    if (isLost) books();
-    const before = held.get(call);
-    const since = before === undefined ? undefined : log.get(before)?.get(call);
+  const check = async (of: Call): Promise<Slot | number> => {
+    if (lost.has(of.run)) books(of.run);
+    const before = held.get(of);
+    const since = before === undefined ? undefined : log.get(before)?.get(of);
     const found = since !== undefined && clock.now - since <= life;
     if (before !== undefined && !found) {
-      log.get(before)?.delete(call);
-      held.delete(call);
+      log.get(before)?.delete(of);
+      held.delete(of);
     }
     const most = Math.max(...accounts.map(room));
     const wait = Math.max(1, Math.ceil(Math.min(windowMs, ...accounts.map(dueIn))));
-    const got = await ask(throttle, call);
+    const got = await ask(throttle, of.call, false, of.run);
     if (typeof got === 'number') {
       expect([found, most <= 0, got]).toEqual([false, true, wait]);
       return got;
     }
     if ('none' in got) throw new Error(`no slot: ${got.none}`);
-    expect(got.fresh).toBe(!found);
+    expect(got).toMatchObject({ ...of, fresh: !found });
     if (found) {
       expect(got.account).toBe(before);
       return got;
     }
     expect(most).toBeGreaterThan(0);
     expect(room(got.account)).toBe(most);
-    log.get(got.account)?.set(call, clock.now);
-    held.set(call, got.account);
+    log.get(got.account)?.set(of, clock.now);
+    held.set(of, got.account);
     return got;
   };
 
-  const send = (slot: Slot, atMs: number, recordedMs: number): void => {
-    const lost = losing;
+  /** Calls of two outputs share no entry, though they are named alike: each has its own, at its own time. */
+  const compare = async (): Promise<void> => {
+    const since = clock.now - 5 * windowMs;
+    for (const [account, calls] of log) {
+      const kept = await clock.redis.zrange(keys.log(account), `(${since}`, '+inf', 'BYSCORE', 'WITHSCORES');
+      const times = kept.filter((_, i) => i % 2 === 1).map(Number);
+      const expected = [...calls.values()].filter((at) => at > since);
+      expect(times).toEqual(expected.toSorted((a, b) => a - b));
+    }
+  };
+
+  const send = (of: Call, slot: Slot, atMs: number, recordedMs: number): void => {
+    const before = losing;
     timeline.plan(atMs, async () => {
       // The connection that gave the slot is gone.
-      if (lost !== losing) return;
-      records.push({ call: slot.call, account: slot.account, at: recordedMs });
+      if (before !== losing) return;
+      records.push({ of, account: slot.account, at: recordedMs });
       await throttle.stamp(slot);
-      log.get(slot.account)?.set(slot.call, clock.now);
-      sends.push({ account: slot.account, at: clock.now });
-      held.delete(slot.call);
+      log.get(slot.account)?.set(of, clock.now);
+      sends.push({ run: of.run, account: slot.account, at: clock.now });
+      held.delete(of);
       await throttle.settle(slot, { charged: 'yes', unusable: false, answered: true, sent: true });
     });
   };
 
-  const lines = [0, 1, 2].map(() => [] as { call: string; fate: Fate }[]);
-  const arrive = async (process: number, call: string, fate: Fate): Promise<void> => {
+  const lines = [0, 1, 2].map(() => [] as { of: Call; fate: Fate }[]);
+  const arrive = async (process: number, of: Call, fate: Fate): Promise<void> => {
     const line = lines[process]!;
-    line.push({ call, fate });
+    line.push({ of, fate });
     if (line.length === 1) await serve(process);
   };
   const serve = async (process: number): Promise<void> => {
     const line = lines[process]!;
     for (let head = line[0]; head; head = line[0]) {
-      const got = await check(head.call);
+      const got = await check(head.of);
       if (typeof got === 'number') {
         timeline.plan(clock.now + Math.min(got, 1000), () => serve(process));
         return;
       }
       line.shift();
-      await meet(process, got, head.fate);
+      await meet(process, head.of, got, head.fate);
     }
   };
-  const meet = async (process: number, slot: Slot, { is, after }: Fate): Promise<void> => {
-    // A slot that was found has lived already.
-    const given = log.get(slot.account)?.get(slot.call) ?? clock.now;
-    const later = Math.max(clock.now, given + Math.floor(after * life * 8) / 8);
-    const lost = losing;
-    if (is === 'asked for twice') await check(slot.call);
+  const meet = async (process: number, of: Call, slot: Slot, { is, after }: Fate): Promise<void> => {
+    // A slot that was found lives anew: who found it asked only now.
+    const asked = clock.now;
+    const later = asked + Math.floor(after * life * 8) / 8;
+    const before = losing;
+    if (is === 'asked for twice') await check(of);
     if (is === 'sent' || is === 'asked for twice') {
-      send(slot, later, given + Math.floor(after * (later - given)));
+      send(of, slot, later, asked + Math.floor(after * (later - asked)));
     } else if (is === 'given back') {
       timeline.plan(later, async () => {
-        if (lost !== losing) return;
+        if (before !== losing) return;
         await throttle.settle(slot, { charged: 'no', unusable: undefined, answered: false, sent: false });
-        log.get(slot.account)?.delete(slot.call);
-        held.delete(slot.call);
+        log.get(slot.account)?.delete(of);
+        held.delete(of);
       });
     } else if (is === 'taken over') {
       const next = { is: 'sent', after } as const;
-      timeline.plan(clock.now + Math.floor(after * 2 * life), () =>
-        arrive((process + 1) % 3, slot.call, next),
-      );
+      timeline.plan(clock.now + Math.floor(after * 2 * life), () => arrive((process + 1) % 3, of, next));
     }
   };
 
   for (const loss of losses) {
     timeline.plan(began + loss, async () => {
       losing += 1;
-      isLost = true;
+      for (const run of runs) lost.add(run);
       for (const entries of log.values()) entries.clear();
       held.clear();
       await shared.lose();
     });
   }
   let at = began;
-  for (const [i, { gapMs, process, fate }] of rows.entries()) {
-    timeline.plan((at += gapMs), () => arrive(process, `call-${i}`, fate));
+  const named = runs.map(() => 0);
+  for (const { gapMs, process, output, fate } of rows) {
+    const of = { run: runs[output]!, call: `call-${(named[output]! += 1)}` };
+    timeline.plan((at += gapMs), () => arrive(process, of, fate));
   }
-  await timeline.play();
+  await timeline.play(compare);
   clock.now += windowMs;
   return { sends, began };
 }
@@ -298,9 +335,9 @@ function expectWithin({ limit, windowMs, accounts }: Share, sends: Course['sends
 }
 
 describe('the log', () => {
-  it('never admits more than the limit, and gives the next slot exactly when it is due', async () => {
+  it('never admits more than the limit to two outputs, and gives the next slot exactly when it is due', async () => {
     await fc.assert(
-      fc.asyncProperty(shares, arrivals, async (shape, rows) => {
+      fc.asyncProperty(shares, arrivals(2), async (shape, rows) => {
         const { sends } = await playRows(shape, rows);
         const sent = rows.filter(({ fate }) => ['sent', 'asked for twice', 'taken over'].includes(fate.is));
         expect(sends).toHaveLength(sent.length);
@@ -310,11 +347,18 @@ describe('the log', () => {
     );
   });
 
-  it('admits no more although Redis loses everything, and waits no longer than a slot lives', async () => {
+  it('admits no more to an output although Redis loses everything, and waits no longer than a slot lives', async () => {
     const losses = fc.array(fc.integer({ min: 1, max: 100_000 }), { minLength: 1, maxLength: 3 });
     await fc.assert(
-      fc.asyncProperty(shares, arrivals, losses, async (shape, rows, losses) => {
-        expectWithin(shape, (await playRows(shape, rows, losses)).sends);
+      fc.asyncProperty(shares, fc.oneof(arrivals(1), arrivals(2)), losses, async (shape, rows, losses) => {
+        const { sends } = await playRows(shape, rows, losses);
+        // Each output's records bring back its own calls only.
+        for (const of of ['r1', 'r2']) {
+          expectWithin(
+            shape,
+            sends.filter(({ run }) => run === of),
+          );
+        }
       }),
       often,
     );
@@ -327,6 +371,7 @@ describe('the log', () => {
         const rows = Array.from({ length: windows * limit * accounts.length + 1 }, (_, i) => ({
           gapMs: 0,
           process: i % 3,
+          output: i % 2,
           fate: { is: 'sent', after: 0.03 } as const,
         }));
         const { sends, began } = await playRows(shape, rows);
@@ -367,7 +412,7 @@ describe('the books', () => {
         const books = (): Books => ({
           ...spent,
           open: [...open].map(([call, { extra }]) => ({ call, account: 'a', extra })),
-          recent: [...open].map(([call, { at }]) => ({ call, account: 'a', at: at - 5000 })),
+          recent: [...open].map(([call, { at }]) => ({ run, call, account: 'a', at: at - 5000 })),
         });
         const shape = { limit: 1_000_000, windowMs: 60_000, accounts: ['a'] };
         const { ledger, throttle, lose } = await share(shape, books);
@@ -512,8 +557,9 @@ describe('refusals', () => {
         let calls = 0;
         let [pausedUntil, refusingSince, isParked] = [0, Infinity, false];
         let [cap, capAt, guard, guardAt] = [limit, 0, base, clock.now];
-        const width = (): number =>
-          windowMs + Math.min(widest, Math.max(base, guard / 2 ** Math.floor((clock.now - guardAt) / day)));
+        const guardNow = (): number =>
+          Math.min(widest, Math.max(base, guard / 2 ** Math.floor((clock.now - guardAt) / day)));
+        const width = (): number => windowMs + guardNow();
         const logged = (ms: number): number => sent.filter((at) => at > clock.now - ms).length;
 
         /** As many as it gives now. */
@@ -538,9 +584,9 @@ describe('refusals', () => {
           isParked ||= clock.now - refusingSince >= 15 * windowMs;
           refusingSince = Math.min(refusingSince, clock.now);
           if (pausedUntil <= clock.now) {
-            if (logged(windowMs + widest + 0.001) >= cap) {
-              [guard, guardAt] = [Math.min(widest, (width() - windowMs) * 2), clock.now];
-            } else {
+            const [isFull, isWidest] = [logged(windowMs + widest + 0.001) >= cap, guardNow() === widest];
+            if (isFull) [guard, guardAt] = [Math.min(widest, guardNow() * 2), clock.now];
+            if (!isFull || isWidest) {
               [cap, capAt] = [Math.min(limit, Math.max(3, cap - Math.ceil(limit / 6))), clock.now];
             }
           }
@@ -556,6 +602,7 @@ describe('refusals', () => {
           const state = await clock.redis.hgetall(keys.state('a'));
           expect(Math.min(limit, Number(state['cap'] ?? limit))).toBe(cap);
           expect(Number(state['guard'] ?? base)).toBeCloseTo(guard, 6);
+          expect(Number(state['guard_at'] ?? guardAt)).toBeCloseTo(guardAt, 3);
           expect([guard >= base, guard <= widest]).toEqual([true, true]);
           expect(Number(state['paused'] ?? 0)).toBeLessThanOrEqual(clock.now + 15 * windowMs);
           // How it is tried again is the next property's affair.
@@ -586,6 +633,15 @@ describe('refusals', () => {
           [3, [full, full, { is: 'pass', ms: day - 1 }, full]],
           [3, [full, full, { is: 'pass', ms: day }, full]],
           [5, [refusal, { is: 'pass', ms: 60_500 }, { is: 'fill' }]],
+          // At its widest the guard has done what it can: the cap sinks. It narrows a day after the last full log.
+          [8, [full, full, full, full, full, full, full]],
+          [2, [full, full, full, full, full]],
+          [8, [full, full, full, { is: 'pass', ms: day - 1 }, full, full]],
+          [8, [full, full, full, { is: 'pass', ms: day }, full, full]],
+          [
+            8,
+            [full, full, full, full, { is: 'pass', ms: 70_000 }, refusal, { is: 'pass', ms: day - 1 }, full],
+          ],
         ],
       },
     );
@@ -597,6 +653,34 @@ describe('refusals', () => {
     expect(await ask(throttle, 'call-1')).toBe(windowMs);
     clock.now -= 1;
     expect(await ask(throttle, 'call-1')).toMatchObject({ fresh: true });
+  });
+});
+
+describe('a slot', () => {
+  it('is good for sending for a twelfth of a window since it was asked for, however late it was heard of', async () => {
+    const windowMs = 6000;
+    const life = windowMs / 12;
+    const moments = fc.oneof(fc.integer({ min: 0, max: life + 1 }), fc.constantFrom(0, life / 2, life));
+    const now = vi.spyOn(performance, 'now').mockImplementation(() => clock.now);
+    try {
+      await fc.assert(
+        fc.asyncProperty(moments, moments, fc.boolean(), async (heardMs, laterMs, isFound) => {
+          const { throttle } = await share({ limit: 5, windowMs, accounts: ['a'] }, () => empty);
+          if (isFound) await ask(throttle, 'call-1');
+          const asking = ask(throttle, 'call-1');
+          // It has asked, and waits for the answer.
+          await Promise.resolve();
+          clock.now += heardMs;
+          const slot = (await asking) as Slot;
+          expect(slot.fresh).toBe(!isFound);
+          clock.now += laterMs;
+          expect(throttle.isFresh(slot)).toBe(heardMs + laterMs <= life);
+        }),
+        often,
+      );
+    } finally {
+      now.mockRestore();
+    }
   });
 });
 
@@ -634,10 +718,10 @@ describe('a gauge', () => {
     await throttle.stamp(slot);
     clock.now += 1000 + 4.9 * 6000;
     await ask(throttle, 'call-2');
-    expect(await logged()).toEqual(['call-1', 'call-2']);
+    expect(await logged()).toEqual([logEntry(run, 'call-1'), logEntry(run, 'call-2')]);
     clock.now += 0.2 * 6000;
     await ask(throttle, 'call-3');
-    expect(await logged()).toEqual(['call-2', 'call-3']);
+    expect(await logged()).toEqual([logEntry(run, 'call-2'), logEntry(run, 'call-3')]);
   });
 });
 

@@ -106,13 +106,11 @@ function render({ stages, sizes }: Figures): string {
   const names = [...new Set(stages.map(({ what }) => what))];
   const counts = sizes.map(({ rows }) => rows);
   const head = ['', ...counts.flatMap((rows) => [`${whole(rows)} rows`, 'CPU', 'peak'])];
-  const table = names.map((name) => [
-    name,
-    ...counts.flatMap((rows) => {
-      const stage = stages.find((one) => one.what === name && one.rows === rows);
-      return stage ? [seconds(stage.ms), seconds(stage.cpuMs), megabytes(stage.peakMb)] : ['', '', ''];
-    }),
-  ]);
+  const figuresOf = (name: string, rows: number): string[] => {
+    const stage = stages.find((one) => one.what === name && one.rows === rows);
+    return stage ? [seconds(stage.ms), seconds(stage.cpuMs), megabytes(stage.peakMb)] : ['', '', ''];
+  };
+  const table = names.map((name) => [name].concat(counts.flatMap((rows) => figuresOf(name, rows))));
   const most = Math.max(...stages.map(({ peakMb }) => peakMb));
   const redis = Math.max(...sizes.map(({ redisMb }) => redisMb));
   const calls = sizes.reduce((sum, size) => sum + size.calls, 0);
