@@ -31,7 +31,7 @@ export interface BucketLine {
 
 const bucketLine = /^\{"v":2,"bucket":"([0-9a-f]{2})","changed_ms":([\d.]+)\}$/;
 
-export function readBucketLine(line: Buffer): BucketLine | undefined {
+function readBucketLine(line: Buffer): BucketLine | undefined {
   const [, bucket, changed] = bucketLine.exec(line.toString('latin1', 0, longestHead)) ?? [];
   return bucket === undefined ? undefined : { bucket, changedMs: Number(changed) };
 }

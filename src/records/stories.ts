@@ -16,7 +16,7 @@ import {
 import { createWindow } from './lines.ts';
 
 /** All calls of one row, ascending: its story. */
-export interface Story {
+interface Story {
   id: string;
   calls: Call[];
 }

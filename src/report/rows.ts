@@ -64,7 +64,7 @@ export const resultFields = [
   'finished_at',
 ] as const;
 
-export type ResultField = (typeof resultFields)[number];
+type ResultField = (typeof resultFields)[number];
 
 /** A row's result without the user's columns. */
 export type Result = Record<ResultField, Value>;
