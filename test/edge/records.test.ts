@@ -50,6 +50,12 @@ async function planOf(runs: Runs, run: string): Promise<{ row: Row; place: Place
   return rows;
 }
 
+async function listOf<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
+
 async function* none(): AsyncGenerator<string> {}
 
 async function storiesOf(of: Calls = calls): Promise<Record<string, Call[]>> {
@@ -181,6 +187,77 @@ describe('stories', () => {
     await call(3);
     await utimes(folderOf('chair'), now, now);
     expect((await storiesOf())['chair']).toHaveLength(3);
+  });
+
+  describe('where nobody has touched a bucket', () => {
+    const longAgo = new Date(Date.now() - 3_600_000);
+    const bucketsOf = async (): Promise<string[]> => {
+      const lines = (await readFile(index(), 'utf8')).trim().split('\n');
+      return lines.flatMap((line) => (JSON.parse(line) as { bucket?: string }).bucket ?? []);
+    };
+    const bucketOf = (id: string): string => keyOf(id).slice(0, 2);
+
+    beforeEach(async () => {
+      for (const bucket of await readdir(join(out, '.reshoot/calls')))
+        await utimes(join(out, '.reshoot/calls', bucket), longAgo, longAgo);
+      await calls.reindex(none());
+    });
+
+    it('believe its lines without a look at its rows, but not where a call was open', async () => {
+      expect((await bucketsOf()).toSorted()).toEqual([bucketOf('chair'), bucketOf('lamp')].toSorted());
+      const asked: string[] = [];
+      const watched = { ...storage, dated: (folder: string) => (asked.push(folder), storage.dated(folder)) };
+      expect((await storiesOf(createCalls(watched)))['chair']).toHaveLength(1);
+      expect(asked).toEqual(['.reshoot/calls', `.reshoot/calls/${bucketOf('sofa')}`]);
+    });
+
+    it('see every call that is opened afterwards, and every row that is held', async () => {
+      const before = await calls.stories();
+      await calls.open(callOf({ n: 2 }));
+      await calls.open(callOf({ id: 'stool' }));
+      await calls.hold(callOf({ id: 'lamp', closed: endings.timeout }));
+      await calls.close(callOf({ id: 'sofa' }), endings.picture);
+      expect(await storiesOf()).toMatchObject({
+        chair: [{ n: 1 }, { n: 2 }],
+        lamp: [{ on_unknown: 'hold' }],
+        sofa: [{ closed: { outcome: 'succeeded' } }],
+        stool: [{ n: 1 }],
+      });
+      expect(await before.of('stool')).toEqual([]);
+    });
+
+    it('leave out a bucket that was touched while the index was made', async () => {
+      await calls.open(callOf({ n: 2, closed: endings.picture }));
+      await calls.reindex(none());
+      expect(await bucketsOf()).toEqual([bucketOf('lamp')]);
+      expect((await storiesOf())['chair']).toHaveLength(2);
+    });
+  });
+
+  it('are read from their records when the index is replaced under way', async () => {
+    const stories = await calls.stories();
+    const text = await readFile(index(), 'utf8');
+    await writeFile(index(), `${'x'.repeat(7)}\n${text}`);
+    expect(await stories.of('chair')).toEqual([callOf({ closed: endings.picture })]);
+    await expect(listOf(stories.all())).rejects.toThrow('was replaced by another process');
+  });
+
+  it('come in the order that was asked for, those nobody asked for last', async () => {
+    for (const id of ['stool', 'desk']) {
+      await calls.open(callOf({ id, closed: endings.picture }));
+      await aged(id);
+    }
+    const asked = async function* (): AsyncGenerator<string> {
+      yield* ['stool', 'none', 'lamp'];
+    };
+    await calls.reindex(asked());
+    const stories = await calls.stories();
+    const all = await listOf(stories.all());
+    expect(all.map(({ id }) => id).slice(0, 2)).toEqual(['stool', 'lamp']);
+    expect(all).toHaveLength(5);
+    for (const id of ['desk', 'sofa', 'stool']) await stories.of(id);
+    expect((await listOf(stories.unasked())).map(({ id }) => id).toSorted()).toEqual(['chair', 'lamp']);
+    expect(await listOf(stories.all(({ run }) => run === 'another'))).toHaveLength(1);
   });
 
   it('mind no strange file among the records', async () => {

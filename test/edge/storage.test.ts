@@ -259,10 +259,15 @@ describe('looking through a folder', () => {
     const dated = new Map((await storage.dated('full')).map(({ name, changedMs }) => [name, changedMs]));
     expect([...dated.keys()].toSorted()).toEqual([...names, 'deep'].toSorted());
     expect(dated.get('7.txt')).toBe(longAgo.getTime());
-    const before = dated.get('deep')!;
+    const ageOf = async (): Promise<number> =>
+      (await storage.dated('full')).find(({ name }) => name === 'deep')!.changedMs;
+    await utimes(join(out, 'full/deep'), longAgo, longAgo);
     await storage.write('full/deep/x', 'x');
-    const after = (await storage.dated('full')).find(({ name }) => name === 'deep')!;
-    expect(after.changedMs).toBeGreaterThan(before);
+    expect(await ageOf()).toBeGreaterThan(longAgo.getTime());
+    await utimes(join(out, 'full/deep'), longAgo, longAgo);
+    await storage.touch('full/deep');
+    expect(await ageOf()).toBeGreaterThan(longAgo.getTime());
+    expect(await readdir(join(out, 'full/deep'))).toEqual(['x']);
   });
 });
 
@@ -283,6 +288,7 @@ describe('the root', () => {
     ['list', (name) => storage.list(name)],
     ['dated', (name) => storage.dated(name)],
     ['scan', (name) => scanned(name)],
+    ['touch', (name) => storage.touch(name)],
   ];
 
   beforeEach(async () => {
@@ -309,7 +315,7 @@ describe('the root', () => {
       'a/./b',
     ];
     for (const name of [...names, '..\\outside\\theirs', 'a\0b', 'a/']) {
-      if (name === '' && ['list', 'dated', 'scan'].includes(what)) continue;
+      if (name === '' && ['list', 'dated', 'scan', 'touch'].includes(what)) continue;
       await expect(call(name), name).rejects.toThrow('is no name below the output');
     }
     await unharmed();
