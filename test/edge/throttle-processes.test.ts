@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { limitUsed } from '../fixtures/limit-used.ts';
 import { startRedis } from '../fixtures/redis.ts';
 import type { Bend } from '../fixtures/reshoot.ts';
@@ -8,14 +8,6 @@ import { createRig, until, type Process, type Rig } from '../fixtures/rig.ts';
 const windowMs = 20_000;
 const limit = 30;
 
-let rig: Rig;
-let redis: Awaited<ReturnType<typeof startRedis>>;
-
-afterEach(async () => {
-  await rig.close();
-  await redis.close();
-});
-
 interface Count {
   refused: number;
   /** Share of the limit used. */
@@ -24,34 +16,43 @@ interface Count {
   processes: number[];
 }
 
+interface Started {
+  rig: Rig;
+  run: Process;
+}
+
 /** `run` and two `worker`s on one Redis; every row is done, although all ask for the same. */
-async function start(rows: number, bend: Bend): Promise<Process> {
-  redis = await startRedis();
+async function start(rows: number, bend: Bend, { onTestFinished }: TestContext): Promise<Started> {
+  const redis = await startRedis();
+  onTestFinished(() => redis.close());
   // Delivery jitters, by less than the guard.
   const countAfterMs = (): number => Math.random() * 80;
-  rig = await createRig({
+  const rig = await createRig({
     redisUrl: redis.url,
     windowMs,
     limit,
     latency: { min: 1000, max: 1500 },
     countAfterMs,
   });
+  onTestFinished(() => rig.close());
   rig.start(['worker'], bend);
   rig.start(['worker'], bend);
   const file = await rig.manifest(Array.from({ length: rows }, () => 'a marble table'));
-  return rig.start(['run', file, '-o', 'out', '--size', '64x64', '--force'], bend);
+  return { rig, run: rig.start(['run', file, '-o', 'out', '--size', '64x64', '--force'], bend) };
 }
 
-const refusals = (): number => rig.simulator.calls.filter((call) => call.outcome === 'rate_limited').length;
+const refusals = (rig: Rig): number =>
+  rig.simulator.calls.filter((call) => call.outcome === 'rate_limited').length;
 
 /** Everything done, counted where it matters: in the simulator's log. */
-async function measure(rows: number, bend: Bend = {}): Promise<Count> {
-  const { code, stderr } = await (await start(rows, bend)).ended;
+async function measure(rows: number, bend: Bend, test: TestContext): Promise<Count> {
+  const { rig, run } = await start(rows, bend, test);
+  const { code, stderr } = await run.ended;
   expect({ code, stderr }).toMatchObject({ code: 0 });
   const accepted = rig.simulator.calls.filter((call) => call.outcome !== 'rate_limited');
   const processes = [...new Set(accepted.map((call) => call.process))];
   return {
-    refused: refusals(),
+    refused: refusals(rig),
     used: limitUsed(
       accepted.map((call) => call.at),
       { limit, windowMs },
@@ -61,33 +62,36 @@ async function measure(rows: number, bend: Bend = {}): Promise<Count> {
 }
 
 /** Resolves at the first refusal. @throws Error when everything was done without one */
-async function refusal(rows: number, bend: Bend): Promise<void> {
-  const run = await start(rows, bend);
+async function refusal(rows: number, bend: Bend, test: TestContext): Promise<void> {
+  const { rig, run } = await start(rows, bend, test);
   let ended = false;
   void run.ended.then(() => (ended = true));
-  await until(() => refusals() > 0 || ended, 100_000);
-  expect(refusals()).toBeGreaterThan(0);
+  await until(() => refusals(rig) > 0 || ended, 100_000);
+  expect(refusals(rig)).toBeGreaterThan(0);
 }
 
 describe('three processes on one Redis', () => {
-  it('use at least 97 % of the limit and are never refused', async () => {
-    const { refused, used, processes } = await measure(90);
+  it('use at least 97 % of the limit and are never refused', async (test) => {
+    const { refused, used, processes } = await measure(90, {}, test);
     expect(refused).toBe(0);
     expect(used).toBeGreaterThanOrEqual(0.97);
     expect(processes).toHaveLength(3);
     expect(Math.min(...processes)).toBeGreaterThan(0);
   });
 
-  it('are refused without the guard', async () => {
-    await refusal(60, { guardMs: 0 });
-  });
-
-  it('are not refused when connections take their random time', async () => {
-    const { refused } = await measure(60, { coldConnectMs: 900 });
+  it('are not refused when connections take their random time', async (test) => {
+    const { refused } = await measure(60, { coldConnectMs: 900 }, test);
     expect(refused).toBe(0);
   });
+});
 
-  it('are refused then without the stamps', async () => {
-    await refusal(60, { coldConnectMs: 900, stamps: false });
+// Side by side: that they disturb each other brings only more refusals.
+describe.concurrent('three processes on one Redis are refused', () => {
+  it('without the guard', async (test) => {
+    await refusal(60, { guardMs: 0 }, test);
+  });
+
+  it('without the stamps, when connections take their random time', async (test) => {
+    await refusal(60, { coldConnectMs: 900, stamps: false }, test);
   });
 });
