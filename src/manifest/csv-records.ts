@@ -157,15 +157,17 @@ function isQuotedWell(raw: Buffer, separator: number, ends: string[]): boolean {
       if (at < 0) return true;
       continue;
     }
-    at = closingQuote(raw, at) + 1;
+    const closing = closingQuote(raw, at);
+    if (closing < 0) return false;
+    at = closing + 1;
     if (at < raw.length && raw[at] !== separator) return ends.includes(raw.toString('latin1', at, at + 3));
   }
   return true;
 }
 
-/** The next quotation mark that isn't doubled. */
+/** The next quotation mark that isn't doubled; below zero where there is none. */
 function closingQuote(raw: Buffer, opening: number): number {
   let at = raw.indexOf(quote, opening + 1);
-  while (raw[at + 1] === quote) at = raw.indexOf(quote, at + 2);
+  while (at >= 0 && raw[at + 1] === quote) at = raw.indexOf(quote, at + 2);
   return at;
 }

@@ -118,6 +118,18 @@ describe('tables', () => {
     expect((await read('"id,image\n1,2')).problems).toMatchObject([{ line: 1 }]);
   });
 
+  it('come to an end, whatever quotation marks stand where', async () => {
+    const text = fc.string({ unit: fc.constantFrom('"', '"', ',', ' ', 'a', '\n', '\r\n'), maxLength: 24 });
+    await fc.assert(
+      fc.asyncProperty(text, async (text) => {
+        const { records, problems } = await read(`id,prompt\n${text}`);
+        expect(records.length).toBeLessThanOrEqual(text.split(/\r\n|\n/).length);
+        if (problems.length + records.length === 0) expect(text).toMatch(/^["\s,]*$/);
+      }),
+      { numRuns: 1500, examples: [['" ,""""'], ['"'], ['a\n""'], ['"",""""""']] },
+    );
+  });
+
   it('bound cells and columns', async () => {
     const long = 'x'.repeat(1024 * 1024 + 1);
     expect((await read(`id,prompt\n1,${long}`)).records[0]?.flaw).toMatchObject({
