@@ -1,12 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { Redis } from 'ioredis';
 import type { SimulatedCall } from '../../src/simulator/call-log.ts';
+import { freePort } from '../../test/fixtures/redis.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const bin = join(root, 'dist/src/bin.js');
@@ -44,14 +44,6 @@ export async function startRedis(dir: string): Promise<{ url: string; redis: Red
   redis.on('error', () => undefined);
   await redis.ping();
   return { url, redis, child };
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  await once(server.close(), 'close');
-  return port;
 }
 
 /** What the simulator did, which is the truth. */

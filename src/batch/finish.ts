@@ -29,7 +29,7 @@ export async function finishRun(output: Output, run: string, stop: Stop | undefi
 }
 
 async function* idsOf(output: Output, run: string): AsyncIterable<string> {
-  for await (const rows of output.runs.plan(run)) for (const { read } of rows) yield read().id;
+  for await (const { read } of rowsOf(output.runs.plan(run))) yield read().id;
 }
 
 /** What a run had spent that was cut off, and whose place another plan takes. */

@@ -22,6 +22,7 @@ import { storeId } from '../../src/records/store.ts';
 import { openFolder } from '../../src/storage/local.ts';
 import type { Storage } from '../../src/storage/storage.ts';
 import { callOf, endings } from '../fixtures/call.ts';
+import { rowOf } from '../fixtures/row.ts';
 
 let out: string;
 let storage: Storage;
@@ -285,21 +286,6 @@ describe('runs', () => {
     timeout_ms: 300_000,
     force: false,
   };
-  const rowOf = (row: number, over: Partial<Row> = {}): Row => ({
-    row,
-    line: row + 1,
-    id: `id ${row}`,
-    pictures: [{ kind: 'file', path: '/photos/a.jpg', bytes: 9, mtimeMs: 1.25, ino: 7 }],
-    prompt: 'on white',
-    size: '2K',
-    ratio: '1:1',
-    route: 1,
-    output: 'a.{ext}',
-    columns: {},
-    selected: true,
-    ...over,
-  });
-
   const lineOf = (row: Row): string => planLine(row).text;
 
   it('are those whose options are written, the oldest first', async () => {

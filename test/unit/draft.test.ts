@@ -2,21 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createDraft } from '../../src/batch/draft.ts';
 import type { Row } from '../../src/model.ts';
-
-const rowOf = (row: number, over: Partial<Row> = {}): Row => ({
-  row,
-  line: row + 1,
-  id: `id ${row}`,
-  pictures: [{ kind: 'file', path: '/photos/a.jpg', bytes: 9, mtimeMs: 1.25, ino: 7 }],
-  prompt: 'on white',
-  size: '2K',
-  ratio: '1:1',
-  route: 1,
-  output: 'a.{ext}',
-  columns: {},
-  selected: true,
-  ...over,
-});
+import { rowOf } from '../fixtures/row.ts';
 
 const draftOf = (rows: Row[]) => {
   const draft = createDraft();

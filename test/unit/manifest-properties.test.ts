@@ -5,24 +5,14 @@ import { stringify } from 'csv-stringify/sync';
 import * as fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
 import { createNameMaker, createNameRegister, nameFlaw, nameSlots } from '../../src/manifest/names.ts';
-import type { ManifestOptions } from '../../src/manifest/options.ts';
 import { fillPrompt, promptSlots } from '../../src/manifest/template.ts';
-import { readAll } from '../fixtures/manifest.ts';
+import { manifestDefaults as options, readAll } from '../fixtures/manifest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'manifest-properties-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
 const makeName = (template: string, valueOf: (name: string) => string): string =>
   createNameMaker(template).make(valueOf);
-
-const options: ManifestOptions = {
-  name: '{id}.{ext}',
-  map: {},
-  size: '2K',
-  ratio: '1:1',
-  route: 1,
-  skipInvalid: false,
-};
 
 describe('a table', () => {
   const dialects = fc.record({
