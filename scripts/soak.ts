@@ -22,7 +22,7 @@ import { thinned, trendOf, type Bound, type Sample, type Trend } from './soak/tr
 const wholeDay = { calls: 43_200, minutes: 30, hours: 24 };
 const leastHours = 6;
 /** What of the limit is used: the rest are the guard, the rests, and the pauses that faults make. */
-const use = 0.85;
+const use = 0.7;
 const warmUp = 0.25;
 const mostPoints = 200;
 const resultFile = fileURLToPath(new URL('../dist/soak.json', import.meta.url));

@@ -4,12 +4,14 @@ import type { Dispatcher } from 'undici';
 import { EditError, toError } from '../errors.ts';
 import type { Progress } from './outcome.ts';
 
-/** Called in the order of the wire; neither may be slow, and `onSent` must not throw. */
+/** Called in the order of the wire. */
 export interface SendHooks {
   /** Called when the connection stands, right before the request's head is written: what it throws keeps it unwritten. */
   beforeSend?(): void;
-  /** `headers`: the head is being written; `body`: the system has taken the last byte of the request. */
-  onSent?(what: 'headers' | 'body'): void;
+  /** The head is being written. Must neither be slow nor throw. */
+  onBegin?(): void;
+  /** All but the last block has been read and written; that one waits for the promise, which must not be rejected. */
+  beforeEnd?(): Promise<void>;
 }
 
 /** One request as it goes out. */
@@ -84,15 +86,26 @@ function toOptions(
   { origin, path, headers, body, hooks }: Outgoing,
   ending: Ending,
 ): Dispatcher.DispatchOptions {
-  // undici asks for the first block in the tick of `beforeSend`, and for what is behind the last when that is written.
-  function* traced(): Generator<Buffer> {
+  // undici asks for the first block in the tick of `beforeSend`, and for each further one when it has written the one before.
+  async function* traced(): AsyncGenerator<Buffer> {
     ending.progress = 'sent';
-    hooks.onSent?.('headers');
-    yield* body;
-    hooks.onSent?.('body');
+    hooks.onBegin?.();
+    let last: Buffer = Buffer.alloc(0);
+    for (const block of body) {
+      if (last.length > 0) yield last;
+      last = block;
+    }
+    await hooks.beforeEnd?.();
+    yield last;
   }
   // undici takes iterables, its types do not say so; a stream would be read ahead, before `beforeSend`.
-  return { origin, path, method: 'POST', headers, body: traced() as Iterable<Buffer> as unknown as Readable };
+  return {
+    origin,
+    path,
+    method: 'POST',
+    headers,
+    body: traced() as AsyncIterable<Buffer> as unknown as Readable,
+  };
 }
 
 function toHandler(

@@ -10,7 +10,7 @@ export interface Order {
   route: Route;
   /**
    * All by content or all by address: the API silently ignores addresses beside content. Not looked at after
-   * `onSent('body')`: who empties the array then has the memory back while the call waits for its answer.
+   * `beforeEnd`: who empties the array then has the memory back while the call waits for its answer.
    */
   pictures: ({ bytes: Buffer } | { url: string })[];
 }

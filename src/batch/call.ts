@@ -81,6 +81,8 @@ export function createCaller(options: CallerOptions): Caller {
     return closed;
   };
 
+  const unstamped = (error: unknown): void => log.warn({ error: String(error) }, 'stamp failed');
+
   const send = async ({ output, call, slot, input, timeoutMs, signal }: Order): Promise<Answer> => {
     try {
       return await options.client.edit({
@@ -96,10 +98,13 @@ export function createCaller(options: CallerOptions): Caller {
           if (signal.aborted) throw new Error('the row was taken away before it was sent');
           if (!throttle.isFresh(slot)) throw new Error('the slot grew too old while the connection was made');
         },
-        onSent(what) {
-          if (what === 'headers') step('sent');
-          if (what === 'body') input.release();
-          throttle.stamp(slot).catch((error: unknown) => log.warn({ error: String(error) }, 'stamp failed'));
+        onBegin() {
+          step('sent');
+          throttle.stamp(slot).catch(unstamped);
+        },
+        async beforeEnd() {
+          input.release();
+          await throttle.end(slot).catch(unstamped);
         },
       });
     } finally {

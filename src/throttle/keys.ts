@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto';
 
 /** Names of the throttle's keys in Redis. All share one hash tag, so that one script may touch them on a cluster. */
 export interface ThrottleKeys {
+  /** When its requests began. */
   log(account: string): string;
+  /** When its requests ended: a server may count them there. */
+  ends(account: string): string;
   state(account: string): string;
   ledger(run: string): string;
   open(run: string): string;
@@ -15,11 +18,12 @@ export function throttleKeys(namespace: string, origin: string): ThrottleKeys {
   const run = (id: string, what: string): string => `{${namespace}}:run:${id}:${what}`;
   return {
     log: (name) => account(name, 'log'),
+    ends: (name) => account(name, 'ends'),
     state: (name) => account(name, 'state'),
     ledger: (id) => run(id, 'ledger'),
     open: (id) => run(id, 'open'),
   };
 }
 
-/** A call's entry in the log of its account. Runs into different outputs name their calls alike. */
+/** A call's entry in the logs of its account. Runs into different outputs name their calls alike. */
 export const logEntry = (run: string, call: string): string => `${run}:${call}`;

@@ -64,12 +64,16 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     const cancelling = [exitCodes.cancelled, cancelled];
     await redis.eval(rebuild, 2, keys.ledger(run), keys.open(run), ...counts, state, ...cancelling, ...held);
   };
-  /** Entered as if sent a little later than its record says: the record is written before the first byte. */
+  /**
+   * Entered as if sent, and at once, a little later than its record says: the record is written before the first byte.
+   */
   const restore = (entry: string, account: string, at: number): Promise<unknown> =>
     redis
       .multi()
       .zadd(keys.log(account), 'GT', at + windowMs / 12, entry)
       .pexpire(keys.log(account), windowMs * 6)
+      .zadd(keys.ends(account), 'GT', at + windowMs / 12, entry)
+      .pexpire(keys.ends(account), windowMs * 2)
       .exec();
 
   const turnFrom = async (run: string, from: RunState, to: RunState): Promise<RunState | undefined> =>

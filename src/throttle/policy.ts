@@ -9,6 +9,9 @@ export const widestGuardMs = (windowMs: number): number => windowMs / 20;
 /** A slot older than this when the request is about to leave is given back. */
 export const slotLifeMs = (windowMs: number): number => windowMs / 12;
 
+/** A whole request but its last byte is held back no longer than this: connections that stay silent are cut. */
+export const longestHoldMs = (windowMs: number): number => windowMs / 2;
+
 /** How long an account pauses after a refusal: as long as the server says, within reason, else a sixth of a window. */
 export function pauseMs(windowMs: number, retryAfterMs: number | undefined): number {
   return Math.min(retryAfterMs ?? windowMs / 6, 15 * windowMs);

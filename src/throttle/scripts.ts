@@ -1,9 +1,10 @@
 /**
  * The throttle's decisions in Redis, each atomic, each safe to be sent twice. Redis' own clock is the only one.
  *
- * An account's `log` (ZSET: run and call → when it was sent, of the last five windows: the forecast needs those whose call is out) and `state` (hash): `paused` until when, `cap` lowered to and
- * `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and `probed` when last tried,
- * `refusing` since when, `firewall` 403s in a row.
+ * An account's `log` (ZSET: run and call → when its request began, of the last five windows: the forecast needs those
+ * whose call is out), `ends` (the same of when its last byte left, of the last window) and `state` (hash): `paused`
+ * until when, `cap` lowered to and `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and
+ * `probed` when last tried, `refusing` since when, `firewall` 403s in a row.
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
  * `unusable` in a row, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
  */
@@ -86,7 +87,7 @@ for i = 3, #KEYS, 2 do
   else
     local width = window + guardOf(state, base, widest)
     if most < limit and now - (tonumber(s[3]) or 0) > width then
-      most = most + 1
+      most = math.min(limit, most + math.ceil(limit / 30))
       redis.call('HSET', state, 'cap', most, 'cap_at', ms(now))
     end
     redis.call('ZREMRANGEBYSCORE', log, '-inf', ms(now - 5 * window))
@@ -118,6 +119,24 @@ return {'slot', account}
 export const stamp = `${clock}
 redis.call('ZADD', KEYS[1], 'GT', ms(now), ARGV[1])
 redis.call('PEXPIRE', KEYS[1], ARGV[2] * 6)
+`;
+
+/**
+ * KEYS ends, state. ARGV entry, limit, window, guard, widest guard. All of a request but its last byte has left.
+ * → 0: the last byte may leave; else ms until then. Not less for an account whose cap sank: what has begun goes on.
+ */
+export const end = `${clock}${guard}
+local limit, window = tonumber(ARGV[2]), tonumber(ARGV[3])
+local width = window + guardOf(KEYS[2], tonumber(ARGV[4]), tonumber(ARGV[5]))
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ms(now - width))
+if redis.call('ZCARD', KEYS[1]) >= limit then
+  local oldest = redis.call('ZRANGE', KEYS[1], -limit, -limit, 'WITHSCORES')
+  return math.max(1, math.ceil(oldest[2] + width - now))
+end
+redis.call('ZADD', KEYS[1], ms(now), ARGV[1])
+redis.call('PEXPIRE', KEYS[1], window * 2)
+return 0
 `;
 
 /** KEYS log, open. ARGV call, entry. Nothing was sent: slot and credit go back. */
@@ -156,9 +175,9 @@ return {'ok', redis.call('HGET', KEYS[1], 'unusable')}
 
 /**
  * KEYS log, state. ARGV call, pause, limit, window, guard, widest guard, refusing for.
- * A 429: the account pauses for all. Where our own log was full, delivery must have jittered: the guard doubles, and
- * its day begins anew. Where it was not, or the guard is at its widest already, somebody else uses the account: its
- * cap sinks. Once a pause, however many calls were refused together.
+ * A 429: the account pauses for all. Somebody else may use it, who can't be seen while we fill the limit: its cap
+ * sinks by a sixth of the limit, and comes back by a thirtieth a window. Where our own log was full, delivery may have jittered instead: the guard
+ * doubles as well, and its day begins anew. Once a pause, however many calls were refused together.
  */
 export const refused = `${clock}${guard}
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
@@ -177,9 +196,7 @@ redis.call('HSET', KEYS[2], 'paused', ms(now + ARGV[2]))
 local width = guardOf(KEYS[2], base, widest)
 local full = redis.call('ZCOUNT', KEYS[1], ms(now - window - widest), '+inf') >= cap
 if full then redis.call('HSET', KEYS[2], 'guard', math.min(widest, width * 2), 'guard_at', ms(now)) end
-if not full or width >= widest then
-  redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap_at', ms(now))
-end
+redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap_at', ms(now))
 `;
 
 /** KEYS ledger. ARGV code, reason. The first reason stands; sent twice, it is the same. */

@@ -4,7 +4,15 @@ import pLimit from 'p-limit';
 import type { ErrorCode } from '../errors.ts';
 import type { Charge } from '../model.ts';
 import { logEntry, type ThrottleKeys } from './keys.ts';
-import { guardMs, pauseMs, probeAfterMs, refusingForMs, slotLifeMs, widestGuardMs } from './policy.ts';
+import {
+  guardMs,
+  longestHoldMs,
+  pauseMs,
+  probeAfterMs,
+  refusingForMs,
+  slotLifeMs,
+  widestGuardMs,
+} from './policy.ts';
 import * as scripts from './scripts.ts';
 
 /** Permission for one call: an entry in the account's log and a credit of the run. */
@@ -46,8 +54,14 @@ export interface Throttle {
   take(run: string, call: string, extra: boolean, signal: AbortSignal): Promise<Slot | NoSlot>;
   /** Is the slot still good for sending? Not when it is old or the connection that gave it was lost. */
   isFresh(slot: Slot): boolean;
-  /** The request leaves now: the server counts it from here. */
+  /** The request begins to leave now: a server that counts its head counts it here. */
   stamp(slot: Slot): Promise<void>;
+  /**
+   * Waits until the request's last byte may leave, for a server that counts it whole: uploads that began apart may end
+   * together. Half a window at most, and not for a Redis that is silent: a request given up midway may be charged, one
+   * above the limit is refused for nothing.
+   */
+  end(slot: Slot): Promise<void>;
   /** A call is over. @returns charged but unusable answers of the run in a row */
   settle(slot: Pick<Slot, 'run' | 'call' | 'account'>, settlement: Settlement): Promise<number>;
   /** The account was refused with 429: it pauses, for all. */
@@ -145,6 +159,23 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     async stamp(slot) {
       const entry = logEntry(slot.run, slot.call);
       await redis.eval(scripts.stamp, 1, keys.log(slot.account), entry, window);
+    },
+    async end(slot) {
+      const names = [keys.ends(slot.account), keys.state(slot.account)];
+      const entry = logEntry(slot.run, slot.call);
+      const ask = (): Promise<unknown> =>
+        redis.eval(scripts.end, 2, ...names, entry, limit, window, ...guards);
+      const last = performance.now() + longestHoldMs(window);
+      for (;;) {
+        const asked = performance.now();
+        const reply = await Promise.race([ask(), sleep(slotLifeMs(window), undefined, { ref: false })]);
+        if (reply === undefined) return;
+        const now = performance.now();
+        // A process that was frozen meanwhile would end its request later than it told: it asks again.
+        if (reply === 0 && now - asked <= slotLifeMs(window)) return;
+        if (now + Number(reply) > last) return;
+        await sleep(Number(reply));
+      }
     },
     async settle(slot, { charged, unusable, answered, sent }) {
       const names = [...runKeys(slot.run), keys.state(slot.account), keys.log(slot.account)];

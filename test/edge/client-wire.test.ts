@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { createHash } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import { buildConnector } from 'undici';
 import { clientOf, failureOf, key, orderOf, serve, spoolPath } from '../fixtures/api-call.ts';
@@ -117,16 +118,45 @@ describe('the request', () => {
 });
 
 describe('the hooks', () => {
-  it('are called before the head, with the head, and behind the body', async () => {
+  it('are called before the head, with the head, and before the last byte, which waits', async () => {
     const server = await servePicture();
     const calls: string[] = [];
     await clientOf(server.origin).edit(
       orderOf({
         beforeSend: () => calls.push(`before ${server.received}`),
-        onSent: (what) => calls.push(what),
+        onBegin: () => calls.push('begin'),
+        async beforeEnd() {
+          await sleep(200);
+          calls.push(`before the end ${server.received} ${server.seen.length}`);
+        },
       }),
     );
-    expect(calls).toEqual(['before 0', 'headers', 'body']);
+    const { head, body } = server.seen[0]!;
+    const most = head.length + '\r\n\r\n'.length + body.length;
+    expect(calls).toEqual(['before 0', 'begin', `before the end ${most - 2} 0`]);
+    expect(server.received).toBe(most);
+  });
+
+  it('let go of the pictures before the last byte waits', async () => {
+    const server = await servePicture();
+    const pictures = [{ bytes: Buffer.alloc(300_000, 'picture') }];
+    const whole = pictures[0]!.bytes.toString('base64');
+    const beforeEnd = async (): Promise<void> => {
+      pictures[0]!.bytes.fill(0);
+    };
+    await clientOf(server.origin).edit(orderOf({ pictures, beforeEnd }));
+    expect(JSON.parse(server.seen[0]!.body.toString())).toMatchObject({ image_b64: whole });
+  });
+
+  it('end with the call while its last byte waits', async () => {
+    const server = await servePicture();
+    const order = orderOf({ timeoutMs: 100, beforeEnd: () => sleep(200) });
+    expect(await failureOf(clientOf(server.origin).edit(order))).toMatchObject({
+      code: 'timeout',
+      charged: 'unknown',
+    });
+    await sleep(200);
+    expect(server.seen).toEqual([]);
   });
 
   it.each([false, true])('beforeSend keeps every byte from the wire by throwing (TLS: %s)', async (tls) => {
@@ -137,7 +167,7 @@ describe('the hooks', () => {
     const beforeSend = (): never => {
       throw stale;
     };
-    const order = orderOf({ beforeSend, onSent: (what) => sent.push(what) });
+    const order = orderOf({ beforeSend, onBegin: () => sent.push('head') });
     const failure = await failureOf(clientOf(server.origin, { connect }).edit(order));
     expect(failure).toMatchObject({ code: 'not_sent', charged: 'no', cause: stale });
     await server.stop();
@@ -145,7 +175,7 @@ describe('the hooks', () => {
     expect(sent).toEqual([]);
   });
 
-  it('tell of the head alone when the server refuses before it has the body', async () => {
+  it('hear of no end when the server refuses before it has the body', async () => {
     const server = await serve({
       onConnection: (socket) => {
         socket.once('data', () => {
@@ -156,9 +186,13 @@ describe('the hooks', () => {
     });
     const sent: string[] = [];
     const pictures = [{ bytes: Buffer.alloc(8 * 1024 * 1024) }];
-    const order = orderOf({ pictures, onSent: (what) => sent.push(what) });
+    const order = orderOf({
+      pictures,
+      onBegin: () => sent.push('head'),
+      beforeEnd: async () => void sent.push('end'),
+    });
     expect((await failureOf(clientOf(server.origin).edit(order))).code).toBe('too_large');
-    expect(sent).toEqual(['headers']);
+    expect(sent).toEqual(['head']);
   });
 });
 

@@ -208,15 +208,10 @@ export function describeMatrix(counting: Counting): void {
     'uploads of 8 MB on a slow line, counted at the %s',
     async (countAt, context) => {
       await open({ counting, limit: 10, simulator: { countAt }, padding: 7_990_000 });
-      const slowest = 2.5e6;
-      line = await startSlowLine(rig.simulator.url, () => slowest * (1 + Math.random() / 5));
+      line = await startSlowLine(rig.simulator.url, 2.5e6);
       await startWorkers();
       await run(30);
-      // A slot is held from the end of its upload, wherever the server counts: each window costs an upload more.
-      const upload = (setting.padding * 4) / 3 / slowest;
-      const cell = await count(context);
-      expect(cell.refused).toBe(0);
-      expect(cell.used * (1 + (upload * 1000) / windowMs)).toBeGreaterThanOrEqual(0.97);
+      expect(await count(context)).toMatchObject(full);
     },
   );
 
