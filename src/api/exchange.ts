@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
 import { EditError, toError } from '../errors.ts';
@@ -10,7 +11,7 @@ export interface SendHooks {
   beforeSend?(): void;
   /** The head is being written. Must neither be slow nor throw. */
   onBegin?(): void;
-  /** All but the last block has been read and written; that one waits for the promise, which must not be rejected. */
+  /** All but the last block has left, to all appearances; that one waits for the promise, which must not be rejected. */
   beforeEnd?(): Promise<void>;
 }
 
@@ -34,6 +35,12 @@ export interface Ending {
   /** What ended it before the end of the answer, if anything did. */
   broken: Error | undefined;
 }
+
+/**
+ * Bytes that the system has taken and not yet sent when an upload fills the line: 1.5 MB were measured. As long as they
+ * took they take to leave.
+ */
+const systemHolds = 2 * 1024 * 1024;
 
 /**
  * Sends a request and reads its answer on a connection of its own; never throws. The answer's bytes are handed on in the
@@ -90,11 +97,15 @@ function toOptions(
   async function* traced(): AsyncGenerator<Buffer> {
     ending.progress = 'sent';
     hooks.onBegin?.();
+    const began = performance.now();
+    let bytes = 0;
     let last: Buffer = Buffer.alloc(0);
     for (const block of body) {
       if (last.length > 0) yield last;
+      bytes += last.length;
       last = block;
     }
+    if (bytes > systemHolds) await sleep((performance.now() - began) * (systemHolds / bytes));
     await hooks.beforeEnd?.();
     yield last;
   }

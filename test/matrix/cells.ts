@@ -210,7 +210,7 @@ export function describeMatrix(counting: Counting): void {
       await open({ counting, limit: 10, simulator: { countAt }, padding: 7_990_000 });
       line = await startSlowLine(rig.simulator.url, 2.5e6);
       await startWorkers();
-      await run(30);
+      await run(50);
       expect(await count(context)).toMatchObject(full);
     },
   );
