@@ -5,8 +5,9 @@ import { applyConfigFile } from './commands/config-file.ts';
 import { doctor, type DoctorFlags } from './commands/doctor.ts';
 import { init } from './commands/init.ts';
 import type { Io } from './commands/io.ts';
-import type { PlanFlags } from './commands/plan-options.ts';
+import type { LimitFlags, PlanFlags } from './commands/plan-options.ts';
 import { report } from './commands/report.ts';
+import { retry, type RetryFlags } from './commands/retry.ts';
 import { run } from './commands/run.ts';
 import { simulate, type SimulateOptions } from './commands/simulate.ts';
 import { status, type StatusFlags } from './commands/status.ts';
@@ -17,7 +18,7 @@ import { worker, type WorkerFlags } from './commands/worker.ts';
 import { loadDotEnv, readConfig, version } from './config.ts';
 import { exitCodes, SurroundingsError, UsageError, type ExitCode } from './errors.ts';
 
-const promised = ['retry', 'serve'];
+const promised = ['serve'];
 
 /**
  * The command line: parses, calls one command, turns what it throws into a message and an exit code.
@@ -64,11 +65,7 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
   const plan = (name: string): Command =>
     planFlags(
       cli.command(name).argument('<manifest>', 'a CSV, TSV or JSON Lines file, or a folder of pictures'),
-    ).hook('preAction', (_, command) => {
-      const set = applyConfigFile(command, '.');
-      if (set.length > 0 && !command.opts<PlanFlags>().quiet)
-        io.err(`Settings of reshoot.yaml: ${set.join(', ')}\n`);
-    });
+    ).hook('preAction', (_, command) => applyConfig(command, io));
   plan('check')
     .description('read and validate everything, say what it would cost; spends nothing')
     .action(async (file: string, flags: PlanFlags) => done(await check(file, flags, readConfig(), io)));
@@ -78,6 +75,21 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
   plan('submit')
     .description('check and plan, leave the work to workers, print the run')
     .action(async (file: string, flags: PlanFlags) => done(await submit(file, flags, readConfig(), io)));
+  limitFlags(
+    cli
+      .command('retry')
+      .description('do failed, held or named rows of an output again')
+      .argument('<output>', 'the folder that a run wrote into')
+      .option('--status <A,B>', 'rows that ended so; failed and held unless told')
+      .option('--code <A,B>', 'rows that failed with these error codes')
+      .option('--ids <A,B>', 'these rows, also where they are done')
+      .option('--route <N>', 'send them on this route: 1 or 2')
+      .option('--prompt <TEXT>', 'send them with this prompt; {{column}} is filled in'),
+  )
+    .hook('preAction', (_, command) => applyConfig(command, io, limitFlags(new Command()).options))
+    .action(async (output: string, flags: RetryFlags) =>
+      done(await retry(output, flags, readConfig(), io, tuning)),
+    );
   cli
     .command('worker')
     .description('work on whatever run there is until stopped')
@@ -126,6 +138,13 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
   return cli;
 }
 
+/** Gives a command what `reshoot.yaml` says; of a command without a manifest that is what bounds its calls. */
+function applyConfig(command: Command, io: Io, taken = command.options): void {
+  const set = applyConfigFile(command, '.', taken, planFlags(new Command()).options);
+  if (set.length > 0 && !command.opts<LimitFlags>().quiet)
+    io.err(`Settings of reshoot.yaml: ${set.join(', ')}\n`);
+}
+
 /** What is done about a run that is there already. */
 function runCommands(cli: Command, io: Io, done: (code: ExitCode) => void): void {
   cli
@@ -172,6 +191,7 @@ const examples: Record<string, string> = {
   resume: 'reshoot resume r20261123T043829198-4f84a9',
   cancel: 'reshoot cancel r20261123T043829198-4f84a9',
   report: 'reshoot report out',
+  retry: 'reshoot retry out --status held',
   simulate: 'reshoot simulate --latency 1s-3s --faults 503=1%,reset=1%',
   init: 'reshoot init shop',
   doctor: 'reshoot doctor -o out',
@@ -179,7 +199,7 @@ const examples: Record<string, string> = {
 
 function planFlags(command: Command): Command {
   const repeat = (value: string, before: string[]): string[] => [...before, value];
-  return command
+  command
     .option('-o, --output <URI>', 'folder for pictures, records and the report')
     .option('--name <TEMPLATE>', 'output name; columns in braces', '{id}.{ext}')
     .option('--map <FIELD=COLUMN>', 'which column is which; repeatable', repeat, [])
@@ -193,6 +213,15 @@ function planFlags(command: Command): Command {
     .option('--limit <N>', 'only the first N rows, done or not')
     .option('--ids <A,B>', 'only these rows')
     .option('--input-max <PX>', 'longest side of what is sent (not yet)')
+    .option('--skip-invalid', 'leave out rows that the manifest gets wrong')
+    .option('--force', 'do rows again although they are done')
+    .option('-n, --dry-run', 'as check');
+  return limitFlags(command);
+}
+
+/** The options of every command that makes calls. */
+function limitFlags(command: Command): Command {
+  return command
     .option('--max-attempts <N>', 'calls a row; 429 and calls that were not sent are free', '4')
     .option('--max-credits <N>', 'hard cap: calls charged or unknown never exceed it')
     .option('--retry-budget <P%>', 'extra paid calls: this share of the rows, plus 10', '10%')
@@ -200,9 +229,6 @@ function planFlags(command: Command): Command {
     .option('--halt <fail=P%>', 'stop when this share of at least 20 finished rows failed')
     .option('--concurrency <N|auto>', 'calls in flight in this process', 'auto')
     .option('--timeout <T>', 'one call, whole', '300s')
-    .option('--skip-invalid', 'leave out rows that the manifest gets wrong')
-    .option('--force', 'do rows again although they are done')
-    .option('-n, --dry-run', 'as check')
     .option('-y, --yes', 'no question above 100 credits')
     .option('--json', 'one JSON document on standard output')
     .addOption(new Option('-q, --quiet', 'less on standard error').conflicts('verbose'))

@@ -56,7 +56,7 @@ export interface Check {
 }
 
 /** What a run may pay, its cap considered. */
-interface Credits {
+export interface Credits {
   least: number;
   most: number;
   /** What the rows need at least, whatever the cap. */
@@ -166,7 +166,11 @@ export function extraCalls(rows: number, percent: number): number {
   return Math.floor((rows * percent) / 100) + 10;
 }
 
-function creditsOf(due: number, options: CheckOptions): Credits {
+/** What so many rows may cost. */
+export function creditsOf(
+  due: number,
+  options: Pick<CheckOptions, 'maxAttempts' | 'maxCredits' | 'retryBudget'>,
+): Credits {
   const cap = options.maxCredits ?? Infinity;
   const most = Math.min(due * options.maxAttempts, due + extraCalls(due, options.retryBudget));
   return { least: Math.min(due, cap), most: Math.min(most, cap), needed: due };

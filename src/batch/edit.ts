@@ -392,5 +392,6 @@ function isSurroundings(error: unknown): boolean {
 
 /** What a run's options say about its rows. */
 export function rulesOf(run: Run): RowRules {
-  return { run: run.run, maxAttempts: run.max_attempts, onUnknown: run.on_unknown, force: run.force };
+  const { max_attempts: maxAttempts, on_unknown: onUnknown, force, again } = run;
+  return { run: run.run, maxAttempts, onUnknown, force, again: again !== undefined };
 }

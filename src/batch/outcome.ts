@@ -43,7 +43,9 @@ function concluded(evidence: Evidence): Conclusion {
     return { ...withPicture('skipped', row, payer), output: note.output ?? row.output };
   if (note) return withNote(note, calls);
   const known: Source[] | undefined = knownSources(row.pictures, calls);
-  const verdict = judge(row.route, calls, known && fingerprint(origin, row, known), rules);
+  // What a run was told to do again says nothing of the rows that it left out.
+  const told = row.selected ? rules : { ...rules, force: false, again: false };
+  const verdict = judge(row.route, calls, known && fingerprint(origin, row, known), told);
   if (verdict.is === 'done') return withPicture('skipped', row, verdict.call);
   const last = own.findLast(isAttempt);
   if (verdict.is === 'due') return interrupted(evidence, last);

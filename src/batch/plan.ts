@@ -17,11 +17,13 @@ import { feedLease } from './feed.ts';
 import { closeReplaced, type Replaced } from './finish.ts';
 import type { Output } from './output.ts';
 
-export interface PlanOptions extends CheckOptions {
+export interface PlanOptions extends Omit<CheckOptions, 'manifest'> {
   /** As the user named it. */
   file: string;
   haltShare: number | undefined;
   timeoutMs: number;
+  /** Which rows a `retry` was asked for; undefined: this is none. */
+  again?: string | undefined;
 }
 
 /** A plan that is to become a run. */
@@ -243,13 +245,14 @@ function optionsOf(options: PlanOptions, { chosen }: Draft): RunOptions {
     ...(options.maxCredits !== undefined && { max_credits: options.maxCredits }),
     ...(options.onUnknown && { on_unknown: options.onUnknown }),
     ...(options.haltShare !== undefined && { halt_share: options.haltShare }),
+    ...(options.again !== undefined && { again: options.again }),
   };
 }
 
 /** What makes two plans one: what is asked for, where it goes, and which rows are left out. */
-function planHash(draft: Draft, { origin, force }: PlanOptions): string {
+function planHash(draft: Draft, { origin, force, again }: PlanOptions): string {
   return createHash('sha256')
-    .update(JSON.stringify([origin, force, draft.asked()]))
+    .update(JSON.stringify([origin, force, draft.asked(), ...(again === undefined ? [] : [again])]))
     .digest('hex');
 }
 

@@ -131,7 +131,7 @@ function counted(counts: [number, string][]): string {
 const mostShown = 10;
 
 /** A finding in one line: where, what stands there, what is wrong, what to do. */
-function line({ file, line: at, column, value, problem, remedy }: Finding): string {
+export function line({ file, line: at, column, value, problem, remedy }: Finding): string {
   const where = [printable(file), at, column && printable(column, 80)]
     .filter((part) => part !== undefined && part !== '')
     .join(':');

@@ -39,22 +39,30 @@ const rivals: Record<string, string> = { quiet: 'verbose', verbose: 'quiet' };
 /**
  * Gives a command's options the values of the folder's `reshoot.yaml`, where the command line doesn't. Of `--map` it
  * keeps the fields that the command line doesn't map.
+ * @param taken the options that it takes from the file
+ * @param known all that the file may hold
  * @returns the names of the options that it set
  * @throws UsageError with line and column for all that is no option, or no value for it
  */
-export function applyConfigFile(command: ConfigurableCommand, folder: string): string[] {
+export function applyConfigFile(
+  command: ConfigurableCommand,
+  folder: string,
+  taken: readonly KnownOption[] = command.options,
+  known: readonly KnownOption[] = taken,
+): string[] {
   const text = readText(folder);
   if (text === undefined) return [];
-  const settings = readSettings(text, command.options);
+  const settings = readSettings(text, known);
   const given = (name: string): boolean =>
     command.options.some(
       (option) => option.name() === name && command.getOptionValueSource(option.attributeName()) === 'cli',
     );
   const applied = [...settings.keys()].filter((name) => {
+    if (!taken.some((option) => option.name() === name)) return false;
     if (name === 'map') return true;
     return !given(name) && !given(rivals[name] ?? '');
   });
-  for (const option of command.options.filter((option) => applied.includes(option.name()))) {
+  for (const option of taken.filter((option) => applied.includes(option.name()))) {
     const value = settings.get(option.name());
     const attribute = option.attributeName();
     const fromLine = option.name() === 'map' ? command.getOptionValue(attribute) : undefined;

@@ -1,3 +1,4 @@
+import type { CheckOptions } from '../batch/check.ts';
 import type { PlanOptions } from '../batch/plan.ts';
 import { printable } from '../cells.ts';
 import { parseDuration, type Config } from '../config.ts';
@@ -7,8 +8,23 @@ import { templateFlaw } from '../manifest/names.ts';
 import { encodingFlaw } from '../manifest/text.ts';
 import { allowedRatios, allowedSizes, readRatio, readRoute, readSize } from '../manifest/values.ts';
 
-/** Options of `check` and `run` as commander hands them over. */
-export interface PlanFlags {
+/** Options of whatever makes calls, as commander hands them over. */
+export interface LimitFlags {
+  maxAttempts: string;
+  maxCredits?: string;
+  retryBudget: string;
+  onUnknown?: string;
+  halt?: string;
+  concurrency: string;
+  timeout: string;
+  yes?: boolean;
+  json?: boolean;
+  quiet?: boolean;
+  verbose?: boolean;
+}
+
+/** Options of `check` and `run`. */
+export interface PlanFlags extends LimitFlags {
   output?: string;
   name: string;
   map: string[];
@@ -22,20 +38,9 @@ export interface PlanFlags {
   limit?: string;
   ids?: string;
   inputMax?: string;
-  maxAttempts: string;
-  maxCredits?: string;
-  retryBudget: string;
-  onUnknown?: string;
-  halt?: string;
-  concurrency: string;
-  timeout: string;
   skipInvalid?: boolean;
   force?: boolean;
   dryRun?: boolean;
-  yes?: boolean;
-  json?: boolean;
-  quiet?: boolean;
-  verbose?: boolean;
 }
 
 /** How an option's text is read, undefined where it can't be, and what to write then. */
@@ -78,12 +83,12 @@ export function valueFlaw(name: string, text: string): string | undefined {
 }
 
 /** Checks the flags into what a plan goes by. @throws UsageError naming the option and what it should be */
-export function readPlanOptions(file: string, flags: PlanFlags, config: Config): PlanOptions {
+export function readPlanOptions(file: string, flags: PlanFlags, config: Config): PlanOptions & CheckOptions {
   if (flags.inputMax !== undefined) throw new UsageError(`--input-max: ${notYet}`);
-  readConcurrency(flags.concurrency);
-  const halt = read('halt', flags.halt ?? 'never');
   return {
+    ...readLimits(flags, config),
     file,
+    force: flags.force ?? false,
     manifest: {
       name: flags.name,
       map: readMap(flags.map),
@@ -95,23 +100,42 @@ export function readPlanOptions(file: string, flags: PlanFlags, config: Config):
       ratio: read('ratio', flags.ratio),
       route: read('route', flags.route),
       limit: readGiven('limit', flags.limit),
-      ids: flags.ids
-        ?.split(',')
-        .map((id) => id.trim())
-        .filter((id) => id !== ''),
+      ids: readList(flags.ids),
       skipInvalid: flags.skipInvalid ?? false,
     },
+  };
+}
+
+type Limits = Omit<PlanOptions, 'file' | 'force' | 'again'>;
+
+/** What bounds a run, whatever its rows are. @throws as `readPlanOptions` */
+export function readLimits(flags: LimitFlags, config: Config): Limits {
+  readConcurrency(flags.concurrency);
+  const halt = read('halt', flags.halt ?? 'never');
+  return {
     maxAttempts: read('max-attempts', flags.maxAttempts),
     maxCredits: readGiven('max-credits', flags.maxCredits),
     retryBudget: read('retry-budget', flags.retryBudget),
     onUnknown: readGiven('on-unknown', flags.onUnknown),
     haltShare: halt === 'never' ? undefined : halt,
     timeoutMs: read('timeout', flags.timeout),
-    force: flags.force ?? false,
     callsPerWindow: config.rateLimit * Math.max(1, config.accounts.length),
     windowMs: config.rateWindowMs,
     origin: config.baseUrl,
   };
+}
+
+/** The words of `A,B`. */
+export function readList(text: string | undefined): string[] | undefined {
+  return text
+    ?.split(',')
+    .map((word) => word.trim())
+    .filter((word) => word !== '');
+}
+
+/** The route that was given. @throws UsageError for another text */
+export function readGivenRoute(text: string | undefined): 1 | 2 | undefined {
+  return readGiven('route', text);
 }
 
 /** Calls in flight at most; undefined: `auto`. @throws UsageError for another text */

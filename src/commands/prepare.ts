@@ -58,7 +58,12 @@ export async function prepare(
   return undefined;
 }
 
-async function agreed(found: Check, flags: PlanFlags, io: Io): Promise<boolean> {
+/** Does a person who is there agree to what may be spent? */
+export async function agreed(
+  found: Pick<Check, 'credits'>,
+  flags: Pick<PlanFlags, 'yes'>,
+  io: Io,
+): Promise<boolean> {
   if (flags.yes || !io.ask || found.credits.least <= askAbove) return true;
   const { least, most } = found.credits;
   const answer = await io.ask(`This spends ${least} to ${most} credits. Go on? [y/N] `);

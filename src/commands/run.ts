@@ -11,8 +11,8 @@ import type { Summary } from '../report/summary.ts';
 import { keepAwake } from './awake.ts';
 import { check } from './check.ts';
 import type { Io } from './io.ts';
-import { readConcurrency, type PlanFlags } from './plan-options.ts';
-import { prepare } from './prepare.ts';
+import { readConcurrency, type LimitFlags, type PlanFlags } from './plan-options.ts';
+import { prepare, type Prepared } from './prepare.ts';
 import { showProgress } from './display.ts';
 import { announceStop, signalCode } from './stopping.ts';
 
@@ -26,7 +26,17 @@ export async function run(
 ): Promise<ExitCode> {
   if (flags.dryRun) return check(file, flags, config, io);
   const prepared = await prepare('run', file, flags, config, io);
-  if (!prepared) return exitCodes.usage;
+  return prepared ? workOn(prepared, flags, config, io, tuning) : exitCodes.usage;
+}
+
+/** Plans what was prepared, works on it here until it is done, and reports. */
+export async function workOn(
+  prepared: Pick<Prepared, 'options' | 'checked' | 'openOutput'>,
+  flags: LimitFlags & Pick<PlanFlags, 'output'>,
+  config: Config,
+  io: Io,
+  tuning: Tuning,
+): Promise<ExitCode> {
   const { options, checked } = prepared;
   announceStop(io);
   const level = config.logLevel ?? (flags.verbose ? 'info' : 'error');
@@ -95,7 +105,7 @@ async function othersOn({ desk }: Workshop, { run }: Planned): Promise<DeskRun[]
 const nobodyLeft = ({ run }: Planned): string =>
   `Nobody works on run ${run} now; it goes on with the next worker or run. To end it: reshoot cancel ${run}\n`;
 
-function conclude(end: End | undefined, flags: PlanFlags, io: Io): ExitCode {
+function conclude(end: End | undefined, flags: Pick<PlanFlags, 'json' | 'output'>, io: Io): ExitCode {
   if (!end) {
     io.err('Left; the run stays on.\n');
     return signalCode(io.stop);

@@ -31,6 +31,8 @@ const runSchema = z.object({
   halt_share: z.number().optional(),
   timeout_ms: z.number(),
   force: z.boolean(),
+  /** A `retry`, and which rows it was asked for: failed and held ones are tried again. */
+  again: z.string().optional(),
 });
 
 /** A run's options as they were given, the latest winning: `runs/<run>/run.json`. Version 1. */

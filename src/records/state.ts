@@ -10,6 +10,8 @@ export interface RowRules {
   onUnknown?: 'retry' | 'hold' | undefined;
   /** Do rows again although they are done. */
   force: boolean;
+  /** Do rows again that an earlier run left as failed for good or held. */
+  again?: boolean | undefined;
 }
 
 /** What is to be done about a row, as its records have it. */
@@ -41,7 +43,7 @@ export function judge(route: Route, calls: Call[], paid: string | undefined, rul
   if (done) return { is: 'done', call: done };
   const attempts = own.filter(isAttempt);
   const last = attempts.at(-1);
-  const earlier = rules.force ? undefined : same.findLast(isAttempt);
+  const earlier = rules.force || rules.again ? undefined : same.findLast(isAttempt);
   const stop = last
     ? stopAfter(last, own, rules, attempts.length >= rules.maxAttempts)
     : earlier && stopAfter(earlier, same, rules, false);

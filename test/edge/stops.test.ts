@@ -169,7 +169,7 @@ describe('what is wrong with a command', () => {
       [['run', good], /-o FOLDER/],
       [['run', good, ...small, '--max-attempts', '0'], /--max-attempts 0/],
       [['frobnicate'], /frobnicate/],
-      [['retry', 'out'], /not yet/],
+      [['serve'], /not yet/],
       [['report', 'out'], /no run/],
       [['run', bad, ...small], /bad\.csv:2:image.*→/, bare],
       [['run', good, ...small], /SPIDERHUBS_API_KEY/, { SPIDERHUBS_API_KEY: '' }],
