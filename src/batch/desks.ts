@@ -4,7 +4,7 @@ import { connect } from '../queue/connect.ts';
 import { createDesk, type Desk } from '../queue/desk.ts';
 import { openEmbedded, type Embedded } from '../queue/embedded.ts';
 import { createQueue, type JobQueue } from '../queue/queue.ts';
-import { createAccounts, type Accounts } from '../throttle/accounts.ts';
+import { createAccounts, sealLogs, type Accounts } from '../throttle/accounts.ts';
 import { throttleKeys, type ThrottleKeys } from '../throttle/keys.ts';
 import { createLedger, type Ledger } from '../throttle/ledger.ts';
 
@@ -52,7 +52,7 @@ async function openRedis(
   log: Log,
   answerMs: number | undefined,
 ): Promise<Pick<Embedded, 'redis' | 'leave'>> {
-  if (config.redisUrl === undefined) return openEmbedded(config, log, answerMs);
+  if (config.redisUrl === undefined) return openEmbedded(config, log, answerMs, sealLogs);
   const redis = await connect(config.redisUrl, log, { answerMs });
   return {
     redis,

@@ -13,8 +13,9 @@ import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Note, Run } from '../records/runs.ts';
 import { backoffMs, judge, type Due, type RowRules, type Verdict } from '../records/state.ts';
 import type { Ledger } from '../throttle/ledger.ts';
-import type { NoSlot, Slot, Throttle } from '../throttle/throttle.ts';
+import type { DayCap, NoSlot, Slot, Throttle } from '../throttle/throttle.ts';
 import type { Caller } from './call.ts';
+import { dayBegan, dayEnds } from './day.ts';
 import type { Input, InputReader } from './input.ts';
 import { exists, outputName, place, spoolFiles } from './keep.ts';
 import type { Output } from './output.ts';
@@ -231,9 +232,11 @@ export function createEditor(options: EditorOptions): Editor {
   };
 
   const takeSlot = async (work: Work, due: Due): Promise<Slot | JobResult> => {
-    const { job, row, state } = work;
+    const { job, row, run, state } = work;
+    const day = dayCapOf(run);
     for (;;) {
-      const got = await throttle.take(job.run, callId({ id: row.id, n: due.n }), due.extra, state.signal);
+      const call = callId({ id: row.id, n: due.n });
+      const got = await throttle.take(job.run, call, due.extra, state.signal, day);
       if (!('none' in got)) return got;
       if (got.none !== 'parked meanwhile' || (await options.othersMayWork())) return leaveLine(work, got);
       await sleep(parkedMs, undefined, { signal: state.signal });
@@ -254,6 +257,9 @@ export function createEditor(options: EditorOptions): Editor {
           exitCodes.budget,
           `the retry budget of ${run.retry_budget} extra calls is used up`,
         );
+        return done;
+      case 'day':
+        await ledger.stop(job.run, exitCodes.budget, dayReason(run));
         return done;
       case 'parked meanwhile':
         return { is: 'handed back', afterMs: 0 };
@@ -388,6 +394,15 @@ const lostMessage = `worker_lost: the row was started ${mostLosses} times by pro
 /** Disk or Redis: no row's fault. */
 function isSurroundings(error: unknown): boolean {
   return error instanceof SurroundingsError || (error instanceof Error && error.name === 'ReplyError');
+}
+
+function dayCapOf({ max_credits_per_day: credits, time_zone: zone = 'UTC' }: Run): DayCap | undefined {
+  return credits === undefined ? undefined : { credits, began: () => dayBegan(Date.now(), zone) };
+}
+
+function dayReason({ max_credits_per_day: credits, time_zone: zone = 'UTC' }: Run): string {
+  const next = new Date(dayEnds(Date.now(), zone)).toISOString();
+  return `the accounts have spent their ${credits} credits of this day; the next begins at ${next}`;
 }
 
 /** What a run's options say about its rows. */

@@ -21,6 +21,8 @@ export interface PlanOptions extends Omit<CheckOptions, 'manifest'> {
   /** As the user named it. */
   file: string;
   haltShare: number | undefined;
+  /** What an account may spend in a day of the time zone; undefined: as much as it has. */
+  dayCap: { credits: number; timeZone: string } | undefined;
   timeoutMs: number;
   /** Which rows a `retry` was asked for; undefined: this is none. */
   again?: string | undefined;
@@ -55,6 +57,9 @@ export const runLease = (run: string): string => `run:${run}`;
 
 /** A plan follows its check by this much at most, or looks at the records again. */
 const checkedMs = 60_000;
+
+/** With what is counted for a day that began before. */
+const longestDayMs = 26 * 3_600_000;
 
 /** While a plan is made its lease is kept. */
 const keepLeaseMs = 3000;
@@ -125,6 +130,8 @@ function expectOptions(on: Run, given: RunOptions): void {
   const names = {
     max_attempts: '--max-attempts',
     max_credits: '--max-credits',
+    max_credits_per_day: 'maxCreditsPerDay',
+    time_zone: 'timeZone',
     retry_budget: '--retry-budget',
     on_unknown: '--on-unknown',
     halt_share: '--halt',
@@ -180,7 +187,7 @@ async function begin(
   await desk.remove(run.run);
   await output.runs.write(run);
   const lives = (owner: Owner): boolean => livesHere(owner) !== false;
-  await ledger.open(run.run, await booksOf(output, run, options.windowMs, lives, oldestMs));
+  await ledger.open(run.run, await booksOf(output, run, options.windowMs, lives, oldestMs, false));
   // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
   if (!options.submitted) await desk.lease(runLease(run.run));
   const { origin, manifest, rows } = run;
@@ -214,10 +221,14 @@ export async function booksOf(
   windowMs: number,
   lives: (owner: Owner) => boolean,
   oldestMs = 0,
+  isMend = true,
 ): Promise<Books> {
   const state = await output.runs.steering(run.run);
+  const now = Date.now();
+  // Who has lost its books has lost the day's as well, which other runs may go by.
+  const daySince = run.max_credits_per_day === undefined && !isMend ? Infinity : now - longestDayMs;
   // A call may be sent a little later than its record says.
-  return addUp(run, state, await output.calls.stories(oldestMs), Date.now() - 1.25 * windowMs, lives);
+  return addUp(run, state, await output.calls.stories(oldestMs), now - 1.25 * windowMs, daySince, lives);
 }
 
 function identityOf({
@@ -243,6 +254,10 @@ function optionsOf(options: PlanOptions, { chosen }: Draft): RunOptions {
     timeout_ms: options.timeoutMs,
     force: options.force,
     ...(options.maxCredits !== undefined && { max_credits: options.maxCredits }),
+    ...(options.dayCap && {
+      max_credits_per_day: options.dayCap.credits,
+      time_zone: options.dayCap.timeZone,
+    }),
     ...(options.onUnknown && { on_unknown: options.onUnknown }),
     ...(options.haltShare !== undefined && { halt_share: options.haltShare }),
     ...(options.again !== undefined && { again: options.again }),

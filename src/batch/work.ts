@@ -123,6 +123,13 @@ export async function openWorkshop(
     if (!output) throw new Error(`the books of run ${run} are lost, and its output isn't known here`);
     await ledger.mend(run, await booksOf(output, await output.runs.read(run), windowMs, lives));
   };
+  /** Other runs go by what this one has spent today, so that its books are made again before it needs them itself. */
+  const mendAll = async (): Promise<void> => {
+    for (const { run } of await desk.runs()) {
+      if (outputs.of(run) && !(await ledger.isWhole(run)) && !(await outputs.of(run)?.runs.end(run)))
+        await mend(run);
+    }
+  };
   const throttle = createThrottle({
     redis,
     keys,
@@ -239,6 +246,7 @@ export async function openWorkshop(
       const now = performance.now();
       if (now - health.redisAt > heartbeatLifeMs / 2) hearingSince = now;
       health.redisAt = now;
+      await mendAll();
       worker?.setConcurrency(share());
     },
     log,

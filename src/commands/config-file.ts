@@ -33,6 +33,13 @@ interface ConfigurableCommand {
 /** Options by their names, with values as the command line would give them. */
 type Settings = Map<string, string | boolean | string[]>;
 
+/** What only the file can say: as an option it would be given anew with every command. */
+const fileSettings: readonly KnownOption[] = ['maxCreditsPerDay', 'timeZone'].map((name) => ({
+  name: () => name,
+  attributeName: () => name,
+  isBoolean: () => false,
+}));
+
 /** Of two that exclude each other the command line's wins. */
 const rivals: Record<string, string> = { quiet: 'verbose', verbose: 'quiet' };
 
@@ -52,17 +59,18 @@ export function applyConfigFile(
 ): string[] {
   const text = readText(folder);
   if (text === undefined) return [];
-  const settings = readSettings(text, known);
+  const settings = readSettings(text, [...known, ...fileSettings]);
+  const own = [...taken, ...fileSettings];
   const given = (name: string): boolean =>
     command.options.some(
       (option) => option.name() === name && command.getOptionValueSource(option.attributeName()) === 'cli',
     );
   const applied = [...settings.keys()].filter((name) => {
-    if (!taken.some((option) => option.name() === name)) return false;
+    if (!own.some((option) => option.name() === name)) return false;
     if (name === 'map') return true;
     return !given(name) && !given(rivals[name] ?? '');
   });
-  for (const option of taken.filter((option) => applied.includes(option.name()))) {
+  for (const option of own.filter((option) => applied.includes(option.name()))) {
     const value = settings.get(option.name());
     const attribute = option.attributeName();
     const fromLine = option.name() === 'map' ? command.getOptionValue(attribute) : undefined;

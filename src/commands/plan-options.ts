@@ -21,6 +21,9 @@ export interface LimitFlags {
   json?: boolean;
   quiet?: boolean;
   verbose?: boolean;
+  /** Of `reshoot.yaml` alone, as the next. */
+  maxCreditsPerDay?: string;
+  timeZone?: string;
 }
 
 /** Options of `check` and `run`. */
@@ -56,6 +59,8 @@ const kinds = {
   limit: whole,
   'max-attempts': whole,
   'max-credits': whole,
+  maxCreditsPerDay: whole,
+  timeZone: [readZone, 'write a time zone such as Europe/Berlin or UTC'],
   'retry-budget': [readPercent, 'write a share such as 10%'],
   'on-unknown': [readOnUnknown, 'write retry or hold'],
   halt: [readHalt, 'write fail=10% or never'],
@@ -117,6 +122,7 @@ export function readLimits(flags: LimitFlags, config: Config): Limits {
     maxCredits: readGiven('max-credits', flags.maxCredits),
     retryBudget: read('retry-budget', flags.retryBudget),
     onUnknown: readGiven('on-unknown', flags.onUnknown),
+    dayCap: readDayCap(flags),
     haltShare: halt === 'never' ? undefined : halt,
     timeoutMs: read('timeout', flags.timeout),
     callsPerWindow: config.rateLimit * Math.max(1, config.accounts.length),
@@ -156,6 +162,19 @@ function readGiven<Name extends keyof typeof kinds>(
   text: string | undefined,
 ): Read<Name> | undefined {
   return text === undefined ? undefined : read(name, text);
+}
+
+function readDayCap({ maxCreditsPerDay, timeZone = 'UTC' }: LimitFlags): Limits['dayCap'] {
+  const credits = readGiven('maxCreditsPerDay', maxCreditsPerDay);
+  return credits === undefined ? undefined : { credits, timeZone: read('timeZone', timeZone) };
+}
+
+function readZone(text: string): string | undefined {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone;
+  } catch {
+    return undefined;
+  }
 }
 
 function readMap(pairs: string[]): Record<string, string> {

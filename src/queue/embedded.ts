@@ -39,10 +39,16 @@ export interface Embedded {
  * The user's own Redis: adopts the one that runs for the state folder, else starts it, and starts it again when it
  * ends before this command does. Looking and starting, and leaving and stopping, happen under one lock file:
  * redis-server itself would take over a living server's socket and its append-only file.
+ * @param lastWord is said to the server right before it is stopped: it keeps everything
  * @throws UsageError when there is no redis-server, or the state folder is somebody else's
  * @throws SurroundingsError when it doesn't start or can't write
  */
-export async function openEmbedded(places: Places, log: Log, answerMs?: number): Promise<Embedded> {
+export async function openEmbedded(
+  places: Places,
+  log: Log,
+  answerMs?: number,
+  lastWord: (redis: Redis) => Promise<void> = () => Promise.resolve(),
+): Promise<Embedded> {
   const home = await openHome(places.stateDir, places.runtimeDir);
   const options = { home, searchPath: places.searchPath, rateWindowMs: places.rateWindowMs, log };
   const name = `${users}${process.pid}:${randomUUID()}`;
@@ -50,7 +56,7 @@ export async function openEmbedded(places: Places, log: Log, answerMs?: number):
 
   const { redis, address } = await meet(options, { name, answerMs }, underLock);
   await expectRoom(redis, home).catch(async (error: unknown) => {
-    await underLock(() => part(redis));
+    await underLock(() => part(redis, lastWord));
     throw error;
   });
 
@@ -73,7 +79,7 @@ export async function openEmbedded(places: Places, log: Log, answerMs?: number):
     address,
     async leave() {
       leaving = true;
-      await underLock(() => part(redis)).finally(() => redis.disconnect());
+      await underLock(() => part(redis, lastWord)).finally(() => redis.disconnect());
     },
   };
 }
@@ -134,10 +140,12 @@ async function expectRoom(redis: Redis, { folder }: Home): Promise<void> {
 }
 
 /** Goes, and stops the server when no other command is there. */
-async function part(redis: Redis): Promise<void> {
+async function part(redis: Redis, lastWord: (redis: Redis) => Promise<void>): Promise<void> {
   try {
     const alone = await withDeadline(isLast(redis), byeMs).catch(() => false);
-    if (alone) await shutDown(redis);
+    if (!alone) return;
+    await withDeadline(lastWord(redis), byeMs).catch(() => undefined);
+    await shutDown(redis);
   } finally {
     redis.disconnect();
   }

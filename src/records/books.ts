@@ -13,13 +13,22 @@ export interface RunBooks {
   unknown: number;
   extra: number;
   open: { call: string; account: string; extra: boolean }[];
-  recent: { run: string; call: string; account: string; at: number }[];
+  recent: RecordedCall[];
+  today: RecordedCall[];
+}
+
+interface RecordedCall {
+  run: string;
+  call: string;
+  account: string;
+  at: number;
 }
 
 /**
  * Adds up a run's calls. An open call holds a credit until somebody learns what became of it.
  * @param stories of all rows below the output; a row whose last call is another run's has none of this run's to add
  * @param since epoch milliseconds: later calls, of any run, count as recent
+ * @param daySince later calls, of any run, that may have been paid count as today's
  * @param lives may the process that opened a call still bring it to an end? If not, its charge stays unknown
  */
 export async function addUp(
@@ -27,19 +36,23 @@ export async function addUp(
   state: Steering,
   stories: Pick<Stories, 'all'>,
   since: number,
+  daySince: number,
   lives: (owner: Owner) => boolean,
 ): Promise<RunBooks> {
   const { max_credits: cap, retry_budget: budget } = run;
-  const books: RunBooks = { state, cap, budget, charged: 0, unknown: 0, extra: 0, open: [], recent: [] };
-  const concerned = (head: LineHead): boolean => head.run === run.run || head.at >= since;
+  const spent = { charged: 0, unknown: 0, extra: 0 };
+  const books: RunBooks = { state, cap, budget, ...spent, open: [], recent: [], today: [] };
+  const oldest = Math.min(since, daySince);
+  const concerned = (head: LineHead): boolean => head.run === run.run || head.at >= oldest;
   for await (const { calls } of stories.all(concerned)) {
     const own = calls.filter((call) => call.run === run.run);
     addRow(books, own, lives);
     for (const call of calls) {
       const at = Date.parse(call.started_at);
-      if (at >= since && call.closed?.outcome !== 'not_sent') {
-        books.recent.push({ run: call.run, call: callId(call), account: call.account, at });
-      }
+      if (at < oldest) continue;
+      const recorded = { run: call.run, call: callId(call), account: call.account, at };
+      if (at >= since && call.closed?.outcome !== 'not_sent') books.recent.push(recorded);
+      if (at >= daySince && mayBePaid(call)) books.today.push(recorded);
     }
   }
   return books;

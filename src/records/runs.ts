@@ -24,6 +24,9 @@ const runSchema = z.object({
   max_attempts: z.number().int(),
   /** Calls charged or unknown never exceed it; absent: no cap. */
   max_credits: z.number().int().optional(),
+  /** The same for all calls of an account on one day of the time zone. */
+  max_credits_per_day: z.number().int().optional(),
+  time_zone: z.string().optional(),
   /** Extra calls of the run that were charged or unknown never exceed it. */
   retry_budget: z.number().int(),
   on_unknown: z.enum(['retry', 'hold']).optional(),

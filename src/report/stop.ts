@@ -13,6 +13,7 @@ export interface Stopping {
 const kinds = {
   cap: /^the cap of (\d+) credits/,
   budget: /^the retry budget of (\d+) extra calls/,
+  day: /^the accounts have spent their (\d+) credits of this day; the next begins at (\S+)$/,
   accounts: /^no account may work: (.+)$/s,
   failures: /^(\d+) of (\d+) finished rows failed/,
   unusable: /^(\d+) answers in a row were charged and no pictures/,
@@ -40,6 +41,8 @@ function sentenceOf(kind: keyof typeof kinds, values: string[]): string {
       return `the cap of ${first} credits of this run is reached. The same command may spend ${first} more.`;
     case 'budget':
       return `the retry budget of ${first} extra calls of this run is used up. ${lookFirst}`;
+    case 'day':
+      return `the accounts have spent their ${first} credits of this day (maxCreditsPerDay). The next begins at ${second}.`;
     case 'accounts':
       return `no account may work: ${ended(values.map(whyParked).join('; '))}`;
     case 'failures':

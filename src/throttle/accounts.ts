@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { ThrottleKeys } from './keys.ts';
+import { seal } from './scripts.ts';
 
 /** An account as its throttle stands, for people to look at. */
 export interface Gauge {
@@ -19,6 +20,11 @@ export interface Accounts {
   gauges(): Promise<Gauge[]>;
   /** Parked accounts are tried again, each with one call. */
   probe(): Promise<void>;
+}
+
+/** Says of the logs in a Redis of the user's own that they are whole: it is stopped properly, and keeps what it has. */
+export async function sealLogs(redis: Redis): Promise<void> {
+  await redis.eval(seal, 0);
 }
 
 export function createAccounts(

@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis';
 import { exitCodes, type ExitCode } from '../errors.ts';
 import { logEntry, type ThrottleKeys } from './keys.ts';
-import { cancel, rebuild, stop, turn } from './scripts.ts';
+import { slotLifeMs } from './policy.ts';
+import { cancel, isWhole, rebuild, repay, stop, turn } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
 export interface Books {
@@ -17,7 +18,16 @@ export interface Books {
   /** Calls in flight, which hold a credit each. */
   open: { call: string; account: string; extra: boolean }[];
   /** Calls of the last window, for a throttle's log that was lost. Epoch milliseconds. */
-  recent: { run: string; call: string; account: string; at: number }[];
+  recent: RecordedCall[];
+  /** Calls of the last 26 hours, of whatever run, that may have been paid: where an account's day has a cap. */
+  today: RecordedCall[];
+}
+
+interface RecordedCall {
+  run: string;
+  call: string;
+  account: string;
+  at: number;
 }
 
 export type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
@@ -28,6 +38,8 @@ export interface Ledger {
   open(run: string, books: Books): Promise<void>;
   /** Makes the books again where Redis has lost them or may have lost writes; else leaves them alone. */
   mend(run: string, books: Books): Promise<void>;
+  /** Has Redis lost nothing of the run's books? */
+  isWhole(run: string): Promise<boolean>;
   /** Undefined: Redis knows nothing of the run. */
   state(run: string): Promise<{ state: RunState; stop?: { code: ExitCode; reason: string } } | undefined>;
   /** No further call of the run is sent; the first reason stands. */
@@ -58,11 +70,24 @@ export const cancelled = 'cancelled by its user';
 export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number): Ledger {
   const write = async (run: string, books: Books, start: boolean): Promise<void> => {
     for (const { run, call, account, at } of books.recent) await restore(logEntry(run, call), account, at);
+    await repayAll(books.today);
+    const stale = start ? await staleOf(run, books) : [];
     const held = books.open.flatMap(({ call, account, extra }) => [call, `${extra ? 1 : 0}:${account}`]);
     const { cap = -1, budget, charged, unknown, extra, state } = books;
     const counts = [start ? 1 : 0, cap, budget, charged, unknown, extra];
     const cancelling = [exitCodes.cancelled, cancelled];
-    await redis.eval(rebuild, 2, keys.ledger(run), keys.open(run), ...counts, state, ...cancelling, ...held);
+    await redis.eval(
+      rebuild,
+      2,
+      keys.ledger(run),
+      keys.open(run),
+      ...counts,
+      state,
+      ...cancelling,
+      stale.length,
+      ...stale,
+      ...held,
+    );
   };
   /**
    * Entered as if sent, and at once, a little later than its record says: the record is written before the first byte.
@@ -76,12 +101,37 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
       .pexpire(keys.ends(account), windowMs * 2)
       .exec();
 
+  const repayAll = async (calls: Books['today']): Promise<void> => {
+    for (const name of new Set(calls.map(({ account }) => account))) {
+      const own = calls.filter(({ account }) => account === name);
+      for (let from = 0; from < own.length; from += 1000) {
+        const some = own.slice(from, from + 1000);
+        const entries = some.flatMap(({ run, call, at }) => [at, logEntry(run, call)]);
+        await redis.eval(repay, 1, keys.log(name), ...entries);
+      }
+    }
+  };
+
+  /** Calls that hold a credit in Redis and, as the records were read, none in truth; who took a slot since may send. */
+  const staleOf = async (run: string, { open, recent }: Books): Promise<string[]> => {
+    const inRecords = new Set([...open, ...recent].map(({ call }) => call));
+    const stale: string[] = [];
+    for (const [call, held] of Object.entries(await redis.hgetall(keys.open(run)))) {
+      const at = await redis.zscore(keys.log(held.slice(2)), logEntry(run, call));
+      const [seconds] = await redis.time();
+      const isNew = at !== null && Number(at) > Number(seconds) * 1000 - 2 * slotLifeMs(windowMs);
+      if (inRecords.has(call) || !isNew) stale.push(call);
+    }
+    return stale;
+  };
+
   const turnFrom = async (run: string, from: RunState, to: RunState): Promise<RunState | undefined> =>
     stateOf(await redis.eval(turn, 1, keys.ledger(run), from, to));
 
   return {
     open: (run, books) => write(run, books, true),
     mend: (run, books) => write(run, books, false),
+    isWhole: async (run) => (await redis.eval(isWhole, 1, keys.ledger(run))) === 1,
     async state(run) {
       const [state, code, reason] = await redis.hmget(keys.ledger(run), 'state', 'stop_code', 'stop_reason');
       if (!state) return undefined;

@@ -4,7 +4,9 @@
  * An account's `log` (ZSET: run and call → when its request began, of the last five windows: the forecast needs those
  * whose call is out), `ends` (the same of when its last byte left, of the last window) and `state` (hash): `paused`
  * until when, `cap` lowered to and `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and
- * `probed` when last tried, `refusing` since when, `firewall` 403s in a row.
+ * `probed` when last tried, `refusing` since when, `firewall` 403s in a row, `server` whose log is whole, `left` the
+ * server that was stopped properly.
+ * Beside its log lies `paid` (ZSET: run and call → when, of the last 26 hours: calls charged, unknown or in flight).
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
  * `unusable` in a row, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
  */
@@ -17,7 +19,8 @@ local function ms(x) return string.format('%.3f', x) end
 
 /** The books are this server's: one that was restarted, replaced or emptied may have lost writes. */
 const books = `
-local server = string.match(redis.call('INFO', 'server'), 'run_id:(%w+)')
+local info = redis.call('INFO', 'server')
+local server = string.match(info, 'run_id:(%w+)')
 local function current(ledger) return redis.call('HGET', ledger, 'server') == server end
 `;
 
@@ -32,27 +35,51 @@ end
 `;
 
 /**
+ * An account whose log may have lost calls rests until the last of them has left every window: nobody knows them all,
+ * neither those of other outputs nor those of other machines. An account without a state is new where its Redis keeps
+ * what it is told, or has been there for longer than that.
+ */
+const rest = `
+local function restUntil(known, left, lost, width)
+  if known then return known == left and 0 or now + width end
+  if lost then return lost + width end
+  if string.match(redis.call('INFO', 'persistence'), 'aof_enabled:(%d)') == '1' then return 0 end
+  return now + width - 1000 * string.match(info, 'uptime_in_seconds:(%d+)')
+end
+`;
+
+/** Calls of an account that were charged, are unknown or in flight since a moment. */
+const paid = `
+local function paidKey(log) return log .. ':paid' end
+`;
+
+/** A day of a clock that is set back has 25 hours. */
+const paidMs = 26 * 3_600_000;
+
+/**
  * KEYS ledger, open, then log and state of each account.
  * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, entry in the
- * logs, then each account's name.
- * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | parked meanwhile, reasons (calls are in flight) | cap | budget | paused | cancelled | stopped | rebuild
+ * logs, then each account's name, then the cap of an account's day (-1: none) and when that day began.
+ * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | parked meanwhile, reasons (calls are in flight) | cap | budget | day, ms (the accounts' caps of the day are reached) | paused | cancelled | stopped | rebuild
  */
-export const take = `${clock}${books}${guard}
+export const take = `${clock}${books}${guard}${rest}${paid}
 local call, extra = ARGV[1], ARGV[2] == '1'
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local longest, probeAfter, entry = tonumber(ARGV[7]), tonumber(ARGV[8]), ARGV[10]
+local longest, probeAfter, life, entry = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
+local dayCap, dayBegan = tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
 if not current(KEYS[1]) then return {'rebuild'} end
 local held = redis.call('HGET', KEYS[2], call)
 if held then
   for i = 3, #KEYS, 2 do
     local at = ARGV[10 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], entry)
-    if at and now - at <= tonumber(ARGV[9]) then return {'held', string.sub(held, 3)} end
+    if at and now - at <= life then return {'held', string.sub(held, 3)} end
     redis.call('ZREM', KEYS[i], entry)
+    redis.call('ZREM', paidKey(KEYS[i]), entry)
   end
   redis.call('HDEL', KEYS[2], call)
 end
 
-local run = redis.call('HMGET', KEYS[1], 'state', 'cap', 'budget', 'charged', 'unknown', 'extra')
+local run = redis.call('HMGET', KEYS[1], 'state', 'cap', 'budget', 'charged', 'unknown', 'extra', 'lost')
 if run[1] ~= 'running' then return {run[1]} end
 local cap, budget = tonumber(run[2]), tonumber(run[3])
 local spent, extras = tonumber(run[4]) + tonumber(run[5]), tonumber(run[6])
@@ -70,10 +97,18 @@ if extra and extras + extraOpen + 1 > budget then
   return {'yield', '1000'}
 end
 
-local best, free, wait, parked, probe = 0, 0, window, {}, false
+local best, free, wait, parked, probe, spentOut = 0, 0, window, {}, false, 0
 for i = 3, #KEYS, 2 do
   local log, state = KEYS[i], KEYS[i + 1]
-  local s = redis.call('HMGET', state, 'paused', 'cap', 'cap_at', 'parked', 'probed')
+  local s = redis.call('HMGET', state, 'paused', 'cap', 'cap_at', 'parked', 'probed', 'server', 'left')
+  if s[6] ~= server then
+    local till = restUntil(s[6], s[7], tonumber(run[7]), window + guardOf(state, base, widest))
+    redis.call('HSET', state, 'server', server)
+    if till > math.max(now, tonumber(s[1]) or 0) then
+      s[1] = till
+      redis.call('HSET', state, 'paused', ms(till))
+    end
+  end
   local paused, most = tonumber(s[1]), math.min(limit, tonumber(s[2]) or limit)
   if paused and paused > now + longest then
     redis.call('HDEL', state, 'paused')
@@ -82,6 +117,9 @@ for i = 3, #KEYS, 2 do
   local due = not s[4] or now - (tonumber(s[5]) or 0) >= probeAfter
   if not due then
     parked[#parked + 1] = s[4]
+  -- A call may be sent a slot's life after it was counted.
+  elseif dayCap >= 0 and redis.call('ZCOUNT', paidKey(log), dayBegan - life, '+inf') >= dayCap then
+    spentOut = spentOut + 1
   elseif paused and paused > now then
     wait = math.min(wait, paused - now)
   else
@@ -102,14 +140,18 @@ for i = 3, #KEYS, 2 do
   end
 end
 if best == 0 then
-  if #parked == (#KEYS - 2) / 2 then
-    return {open == 0 and 'parked' or 'parked meanwhile', table.concat(parked, ', ')}
+  if #parked + spentOut == (#KEYS - 2) / 2 then
+    if #parked > 0 then return {open == 0 and 'parked' or 'parked meanwhile', table.concat(parked, ', ')} end
+    return open == 0 and {'day'} or {'yield', '1000'}
   end
   return {'wait', tostring(math.max(1, math.ceil(wait)))}
 end
 if probe then redis.call('HSET', KEYS[best + 1], 'probed', ms(now)) end
 redis.call('ZADD', KEYS[best], ms(now), entry)
 redis.call('PEXPIRE', KEYS[best], window * 6)
+redis.call('ZREMRANGEBYSCORE', paidKey(KEYS[best]), '-inf', ms(now - ${paidMs}))
+redis.call('ZADD', paidKey(KEYS[best]), ms(now), entry)
+redis.call('PEXPIRE', paidKey(KEYS[best]), ${paidMs})
 local account = ARGV[10 + (best - 1) / 2]
 redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
 return {'slot', account}
@@ -140,8 +182,9 @@ return 0
 `;
 
 /** KEYS log, open. ARGV call, entry. Nothing was sent: slot and credit go back. */
-export const giveBack = `
+export const giveBack = `${paid}
 redis.call('ZREM', KEYS[1], ARGV[2])
+redis.call('ZREM', paidKey(KEYS[1]), ARGV[2])
 redis.call('HDEL', KEYS[2], ARGV[1])
 `;
 
@@ -150,8 +193,9 @@ redis.call('HDEL', KEYS[2], ARGV[1])
  * neither), answered (1: the account is served), sent (0: its place in the log is free again), entry in the log.
  * → ok, unusable answers in a row | rebuild
  */
-export const settle = `${books}
+export const settle = `${clock}${books}${paid}
 if not current(KEYS[1]) then return {'rebuild'} end
+if ARGV[2] == 'no' then redis.call('ZREM', paidKey(KEYS[4]), ARGV[6]) end
 if ARGV[5] == '0' then redis.call('ZREM', KEYS[4], ARGV[6]) end
 if ARGV[4] == '1' then
   redis.call('HDEL', KEYS[3], 'refusing', 'firewall')
@@ -199,6 +243,24 @@ if full then redis.call('HSET', KEYS[2], 'guard', math.min(widest, width * 2), '
 redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap_at', ms(now))
 `;
 
+/** For a Redis that nobody else uses and that is no cluster. What this server has of an account's calls is all there is. */
+export const seal = `${books}
+for _, state in ipairs(redis.call('KEYS', '{*}:account:*:state')) do
+  if redis.call('HGET', state, 'server') == server then redis.call('HSET', state, 'left', server) end
+end
+`;
+
+/** KEYS ledger. → 1: the books are this server's */
+export const isWhole = `${books}
+return current(KEYS[1]) and 1 or 0
+`;
+
+/** KEYS log. ARGV then when and entry of each call. Calls of the day that the records know. */
+export const repay = `${paid}
+for at = 1, #ARGV, 2 do redis.call('ZADD', paidKey(KEYS[1]), 'NX', ARGV[at], ARGV[at + 1]) end
+redis.call('PEXPIRE', paidKey(KEYS[1]), ${paidMs})
+`;
+
 /** KEYS ledger. ARGV code, reason. The first reason stands; sent twice, it is the same. */
 export const stop = `
 if redis.call('HSETNX', KEYS[1], 'stop_code', ARGV[1]) == 1 then redis.call('HSET', KEYS[1], 'stop_reason', ARGV[2]) end
@@ -228,19 +290,24 @@ redis.call('HSET', KEYS[1], 'parked', ARGV[1], 'probed', ms(now))
 
 /**
  * KEYS ledger, open. ARGV start (0: only where the books are not this server's), cap, budget, charged, unknown, extra,
- * the state that the records know, the code and reason of a cancelled run, then each open call with what it holds.
- * Opens a run's books, or makes them again from the records.
+ * the state that the records know, the code and reason of a cancelled run, how many calls hold nothing any more and
+ * those, then each open call with what it holds. Opens a run's books, or makes them again from the records. A slot that
+ * was given while the records were read stands in neither, and stays.
  */
-export const rebuild = `${books}
-if current(KEYS[1]) and ARGV[1] == '0' then return end
+export const rebuild = `${clock}${books}
+local stands = current(KEYS[1])
+if stands and ARGV[1] == '0' then return end
+if redis.call('HEXISTS', KEYS[1], 'server') == 0 and ARGV[1] == '0' then redis.call('HSET', KEYS[1], 'lost', ms(now)) end
 local state = redis.call('HGET', KEYS[1], 'state')
 if ARGV[1] == '1' or not state then
   state = ARGV[7]
   redis.call('HDEL', KEYS[1], 'stop_code', 'stop_reason')
   if state == 'cancelled' then redis.call('HSET', KEYS[1], 'stop_code', ARGV[8], 'stop_reason', ARGV[9]) end
 end
-redis.call('DEL', KEYS[2])
+local gone = tonumber(ARGV[10])
+for at = 11, 10 + gone do redis.call('HDEL', KEYS[2], ARGV[at]) end
+if not stands then redis.call('DEL', KEYS[2]) end
 redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[2], 'budget', ARGV[3],
   'charged', ARGV[4], 'unknown', ARGV[5], 'extra', ARGV[6], 'unusable', 0)
-for at = 10, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
+for at = 11 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
 `;

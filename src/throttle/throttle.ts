@@ -31,6 +31,8 @@ export interface Slot {
 /** Why there is no slot: the run's own affair, so the row leaves the line. */
 export type NoSlot =
   | { none: 'cap' | 'budget' | 'paused' | 'cancelled' | 'stopped' }
+  /** No account may spend more today. */
+  | { none: 'day' }
   /** All accounts of this process are parked; `meanwhile`: calls of the run are in flight. */
   | { none: 'parked' | 'parked meanwhile'; reasons: string }
   /** What is left of the cap or budget is reserved by calls in flight. */
@@ -46,12 +48,20 @@ export interface Settlement {
   sent: boolean;
 }
 
+/** Calls charged, unknown or in flight that an account may have in a day. */
+export interface DayCap {
+  credits: number;
+  /** When the present day began. Epoch milliseconds. */
+  began: () => number;
+}
+
 export interface Throttle {
   /**
    * Waits in line, one poller a process, for a slot and a credit.
+   * @param day what an account may spend on this day of the run; undefined: as much as it has
    * @throws the signal's reason, at once, when it is aborted
    */
-  take(run: string, call: string, extra: boolean, signal: AbortSignal): Promise<Slot | NoSlot>;
+  take(run: string, call: string, extra: boolean, signal: AbortSignal, day?: DayCap): Promise<Slot | NoSlot>;
   /** Is the slot still good for sending? Not when it is old or the connection that gave it was lost. */
   isFresh(slot: Slot): boolean;
   /** The request begins to leave now: a server that counts its head counts it here. */
@@ -94,7 +104,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
   const runKeys = (run: string): string[] => [keys.ledger(run), keys.open(run)];
   const accountKeys = accounts.flatMap((name) => [keys.log(name), keys.state(name)]);
 
-  const ask = async (run: string, call: string, extra: boolean): Promise<[string, string]> => {
+  const ask = async (run: string, call: string, extra: boolean, day?: DayCap): Promise<[string, string]> => {
     const names = [...runKeys(run), ...accountKeys];
     const numbers = [
       limit,
@@ -113,6 +123,8 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       ...numbers,
       logEntry(run, call),
       ...accounts,
+      day?.credits ?? -1,
+      day?.began() ?? 0,
     );
     const [answer = '', detail = ''] = reply as string[];
     return [answer, detail];
@@ -123,12 +135,13 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     call: string,
     extra: boolean,
     signal: AbortSignal,
+    day: DayCap | undefined,
   ): Promise<Slot | NoSlot> => {
     for (;;) {
       signal.throwIfAborted();
       // From before the question: a process that is frozen while the answer waits for it must find the slot old.
       const asked = { takenAt: performance.now(), connection };
-      const [answer, detail] = await ask(run, call, extra);
+      const [answer, detail] = await ask(run, call, extra, day);
       if (answer === 'slot' || answer === 'held') {
         const fresh = answer === 'slot';
         return { run, call, account: detail, fresh, ...asked };
@@ -146,9 +159,9 @@ export function createThrottle(options: ThrottleOptions): Throttle {
   };
 
   return {
-    take(run, call, extra, signal) {
+    take(run, call, extra, signal, day) {
       const turn = line(async () => {
-        const got = await wait(run, call, extra, signal);
+        const got = await wait(run, call, extra, signal, day);
         if (signal.aborted && 'fresh' in got && got.fresh) await giveBack(got);
         return got;
       });
@@ -214,6 +227,7 @@ function noSlot(answer: string, detail: string): NoSlot {
       return { none: 'yield', waitMs: Number(detail) };
     case 'cap':
     case 'budget':
+    case 'day':
     case 'paused':
     case 'cancelled':
     case 'stopped':

@@ -27,6 +27,7 @@ const empty: Books = {
   extra: 0,
   open: [],
   recent: [],
+  today: [],
 };
 
 let server: RedisServer;
@@ -676,6 +677,7 @@ describe('a Redis that lost writes', () => {
   });
 
   it('that comes back with its data but lost the connection makes slots stale too', async () => {
+    await redis.config('SET', 'appendonly', 'yes');
     const throttle = throttleOf({ windowMs: 60_000 });
     const slot = await slotOf(throttle, 'call-1');
     const closed = new Promise((resolve) => redis.once('close', resolve));

@@ -36,8 +36,8 @@ function streamed(stories: Call[][]): Pick<Stories, 'all'> {
   };
 }
 
-const booksOf = (stories: Call[][], since = 0, lives = true) =>
-  addUp(run, 'running', streamed(stories), since, () => lives);
+const booksOf = (stories: Call[][], since = 0, lives = true, daySince = Infinity) =>
+  addUp(run, 'running', streamed(stories), since, daySince, () => lives);
 
 describe('addUp', () => {
   it('has the caps as the run was given them, and nothing spent at first', async () => {
@@ -50,10 +50,11 @@ describe('addUp', () => {
       extra: 0,
       open: [],
       recent: [],
+      today: [],
     };
     expect(await booksOf([])).toEqual(empty);
     const { max_credits: _, ...uncapped } = run;
-    expect((await addUp(uncapped, 'paused', streamed([]), 0, () => true)).cap).toBeUndefined();
+    expect((await addUp(uncapped, 'paused', streamed([]), 0, Infinity, () => true)).cap).toBeUndefined();
   });
 
   it("counts this run's credits, and what may have been paid twice as extra", async () => {
@@ -96,6 +97,13 @@ describe('addUp', () => {
       { run: calls[1]!.run, call: callId(calls[1]!), account: 'default', at: 10_000 },
       { run: calls[3]!.run, call: callId(calls[3]!), account: 'default', at: 12_000 },
     ]);
+    // Of a day's credits only those that may have been paid.
+    const { today } = await booksOf([calls], Infinity, true, 9000);
+    expect(today.map(({ run, at }) => [run, at])).toEqual([
+      ['r0', 9000],
+      ['r1', 12_000],
+    ]);
+    expect((await booksOf([calls], Infinity, true, 9001)).today).toHaveLength(1);
   });
 
   it('agrees with what each call was sent as, whatever happened', async () => {
