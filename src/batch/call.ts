@@ -85,6 +85,8 @@ export function createCaller(options: CallerOptions): Caller {
 
   const send = async ({ output, call, slot, input, timeoutMs, signal }: Order): Promise<Answer> => {
     try {
+      if (!(await throttle.holds(slot)))
+        throw new EditError('not_sent', 'its credit was lost with the data of Redis');
       return await options.client.edit({
         key: options.keys.get(call.account)?.reveal() ?? '',
         prompt: call.prompt,

@@ -187,7 +187,12 @@ async function begin(
   await desk.remove(run.run);
   await output.runs.write(run);
   const lives = (owner: Owner): boolean => livesHere(owner) !== false;
-  await ledger.open(run.run, await booksOf(output, run, options.windowMs, lives, oldestMs, false));
+  // A worker may still have rows of it in hand, whose credits move while the records are read.
+  for (let isOpen = false; !isOpen;) {
+    const moves = await ledger.moves(run.run);
+    const books = await booksOf(output, run, options.windowMs, lives, oldestMs, false);
+    isOpen = await ledger.open(run.run, books, moves);
+  }
   // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
   if (!options.submitted) await desk.lease(runLease(run.run));
   const { origin, manifest, rows } = run;

@@ -125,9 +125,10 @@ export async function openWorkshop(
   };
   /** Other runs go by what this one has spent today, so that its books are made again before it needs them itself. */
   const mendAll = async (): Promise<void> => {
-    for (const { run } of await desk.runs()) {
-      if (outputs.of(run) && !(await ledger.isWhole(run)) && !(await outputs.of(run)?.runs.end(run)))
-        await mend(run);
+    for (const run of await desk.runs()) {
+      if (await ledger.isWhole(run.run)) continue;
+      const output = await outputs.find(run);
+      if (output && !(await output.runs.end(run.run))) await mend(run.run);
     }
   };
   const throttle = createThrottle({

@@ -34,8 +34,14 @@ export type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
 
 /** A run's permission to spend: its state and its books in Redis. */
 export interface Ledger {
-  /** Opens the run's books, as at its start: the options given now win. */
-  open(run: string, books: Books): Promise<void>;
+  /**
+   * Opens the run's books, as at its start: the options given now win.
+   * @param moves as they were before the records were read; not given: nobody can be at work on the run
+   * @returns false: somebody is, so that the books are out of date already
+   */
+  open(run: string, books: Books, moves?: number): Promise<boolean>;
+  /** How often a credit of the run was taken, spent or given back. */
+  moves(run: string): Promise<number>;
   /** Makes the books again where Redis has lost them or may have lost writes; else leaves them alone. */
   mend(run: string, books: Books): Promise<void>;
   /** Has Redis lost nothing of the run's books? */
@@ -68,15 +74,15 @@ export interface Spent {
 export const cancelled = 'cancelled by its user';
 
 export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number): Ledger {
-  const write = async (run: string, books: Books, start: boolean): Promise<void> => {
+  const write = async (run: string, books: Books, start: boolean, moves?: number): Promise<boolean> => {
     for (const { run, call, account, at } of books.recent) await restore(logEntry(run, call), account, at);
     await repayAll(books.today);
     const stale = start ? await staleOf(run, books) : [];
     const held = books.open.flatMap(({ call, account, extra }) => [call, `${extra ? 1 : 0}:${account}`]);
     const { cap = -1, budget, charged, unknown, extra, state } = books;
-    const counts = [start ? 1 : 0, cap, budget, charged, unknown, extra];
+    const counts = [start ? 1 : 0, moves ?? '', cap, budget, charged, unknown, extra];
     const cancelling = [exitCodes.cancelled, cancelled];
-    await redis.eval(
+    const done = await redis.eval(
       rebuild,
       2,
       keys.ledger(run),
@@ -88,6 +94,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
       ...stale,
       ...held,
     );
+    return done === 1;
   };
   /**
    * Entered as if sent, and at once, a little later than its record says: the record is written before the first byte.
@@ -129,8 +136,11 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     stateOf(await redis.eval(turn, 1, keys.ledger(run), from, to));
 
   return {
-    open: (run, books) => write(run, books, true),
-    mend: (run, books) => write(run, books, false),
+    open: (run, books, moves) => write(run, books, true, moves),
+    moves: async (run) => Number(await redis.hget(keys.ledger(run), 'moves')),
+    async mend(run, books) {
+      await write(run, books, false);
+    },
     isWhole: async (run) => (await redis.eval(isWhole, 1, keys.ledger(run))) === 1,
     async state(run) {
       const [state, code, reason] = await redis.hmget(keys.ledger(run), 'state', 'stop_code', 'stop_reason');

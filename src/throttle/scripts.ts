@@ -8,7 +8,7 @@
  * server that was stopped properly.
  * Beside its log lies `paid` (ZSET: run and call → when, of the last 26 hours: calls charged, unknown or in flight).
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
- * `unusable` in a row, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
+ * `unusable` in a row, `moves` of credits so far, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
  */
 
 const clock = `
@@ -154,6 +154,7 @@ redis.call('ZADD', paidKey(KEYS[best]), ms(now), entry)
 redis.call('PEXPIRE', paidKey(KEYS[best]), ${paidMs})
 local account = ARGV[10 + (best - 1) / 2]
 redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
+redis.call('HINCRBY', KEYS[1], 'moves', 1)
 return {'slot', account}
 `;
 
@@ -206,6 +207,7 @@ end
 local held = redis.call('HGET', KEYS[2], ARGV[1])
 if held then
   redis.call('HDEL', KEYS[2], ARGV[1])
+  redis.call('HINCRBY', KEYS[1], 'moves', 1)
   local field = ({yes = 'charged', unknown = 'unknown'})[ARGV[2]]
   if field then
     redis.call('HINCRBY', KEYS[1], field, 1)
@@ -245,9 +247,16 @@ redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap
 
 /** For a Redis that nobody else uses and that is no cluster. What this server has of an account's calls is all there is. */
 export const seal = `${books}
-for _, state in ipairs(redis.call('KEYS', '{*}:account:*:state')) do
-  if redis.call('HGET', state, 'server') == server then redis.call('HSET', state, 'left', server) end
+for _, kind in ipairs({'{*}:account:*:state', '{*}:run:*:ledger'}) do
+  for _, key in ipairs(redis.call('KEYS', kind)) do
+    if redis.call('HGET', key, 'server') == server then redis.call('HSET', key, 'left', server) end
+  end
 end
+`;
+
+/** KEYS ledger, open. ARGV call. → 1: the books are this server's, and hold the call */
+export const holds = `${books}
+return current(KEYS[1]) and redis.call('HEXISTS', KEYS[2], ARGV[1]) or 0
 `;
 
 /** KEYS ledger. → 1: the books are this server's */
@@ -289,25 +298,30 @@ redis.call('HSET', KEYS[1], 'parked', ARGV[1], 'probed', ms(now))
 `;
 
 /**
- * KEYS ledger, open. ARGV start (0: only where the books are not this server's), cap, budget, charged, unknown, extra,
+ * KEYS ledger, open. ARGV start (0: only where the books are not this server's), moves that were seen before the
+ * records were read ('' where that is no matter), cap, budget, charged, unknown, extra,
  * the state that the records know, the code and reason of a cancelled run, how many calls hold nothing any more and
  * those, then each open call with what it holds. Opens a run's books, or makes them again from the records. A slot that
- * was given while the records were read stands in neither, and stays.
+ * was given while the records were read stands in neither, and stays. → 0: credits have moved meanwhile
  */
 export const rebuild = `${clock}${books}
 local stands = current(KEYS[1])
-if stands and ARGV[1] == '0' then return end
-if redis.call('HEXISTS', KEYS[1], 'server') == 0 and ARGV[1] == '0' then redis.call('HSET', KEYS[1], 'lost', ms(now)) end
+if stands and ARGV[1] == '0' then return 1 end
+if stands and ARGV[2] ~= '' and (redis.call('HGET', KEYS[1], 'moves') or '0') ~= ARGV[2] then return 0 end
+local was = redis.call('HMGET', KEYS[1], 'server', 'left')
+local isNew = ARGV[1] == '1' and not was[1]
+if not (stands or isNew or was[1] and was[1] == was[2]) then redis.call('HSET', KEYS[1], 'lost', ms(now)) end
 local state = redis.call('HGET', KEYS[1], 'state')
 if ARGV[1] == '1' or not state then
-  state = ARGV[7]
+  state = ARGV[8]
   redis.call('HDEL', KEYS[1], 'stop_code', 'stop_reason')
-  if state == 'cancelled' then redis.call('HSET', KEYS[1], 'stop_code', ARGV[8], 'stop_reason', ARGV[9]) end
+  if state == 'cancelled' then redis.call('HSET', KEYS[1], 'stop_code', ARGV[9], 'stop_reason', ARGV[10]) end
 end
-local gone = tonumber(ARGV[10])
-for at = 11, 10 + gone do redis.call('HDEL', KEYS[2], ARGV[at]) end
+local gone = tonumber(ARGV[11])
+for at = 12, 11 + gone do redis.call('HDEL', KEYS[2], ARGV[at]) end
 if not stands then redis.call('DEL', KEYS[2]) end
-redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[2], 'budget', ARGV[3],
-  'charged', ARGV[4], 'unknown', ARGV[5], 'extra', ARGV[6], 'unusable', 0)
-for at = 11 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
+redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[3], 'budget', ARGV[4],
+  'charged', ARGV[5], 'unknown', ARGV[6], 'extra', ARGV[7], 'unusable', 0)
+for at = 12 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
+return 1
 `;

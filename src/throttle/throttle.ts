@@ -64,6 +64,11 @@ export interface Throttle {
   take(run: string, call: string, extra: boolean, signal: AbortSignal, day?: DayCap): Promise<Slot | NoSlot>;
   /** Is the slot still good for sending? Not when it is old or the connection that gave it was lost. */
   isFresh(slot: Slot): boolean;
+  /**
+   * Do the books still hold the slot's credit? Asked once the call is on record: books that are made again later have it
+   * from there, and those that were made again before, without it, don't.
+   */
+  holds(slot: Slot): Promise<boolean>;
   /** The request begins to leave now: a server that counts its head counts it here. */
   stamp(slot: Slot): Promise<void>;
   /**
@@ -169,6 +174,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     },
     isFresh: (slot) =>
       slot.connection === connection && performance.now() - slot.takenAt <= slotLifeMs(window),
+    holds: async (slot) => (await redis.eval(scripts.holds, 2, ...runKeys(slot.run), slot.call)) === 1,
     async stamp(slot) {
       const entry = logEntry(slot.run, slot.call);
       await redis.eval(scripts.stamp, 1, keys.log(slot.account), entry, window);
