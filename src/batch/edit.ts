@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { codes, EditError, exitCodes, SurroundingsError, toError } from '../errors.ts';
+import { codes, EditError, exitCodes, SurroundingsError, toError, type ErrorCode } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Row } from '../model.ts';
 import { isSame, livesHere, self, type Owner } from '../owner.ts';
@@ -48,6 +48,17 @@ export type Editor = (job: RowJob, output: Output, state: JobState) => Promise<J
 const mostLosses = 10;
 /** Unexpected errors over a row after which it is given up. */
 const mostFaults = 5;
+/** Rows in a row with the same error that stop a run: a window's worth of them. */
+const mostAlike = 30;
+/** What is wrong with a picture, a prompt or a name says nothing of the next row's. */
+const ownFaults: ReadonlySet<ErrorCode> = new Set([
+  'content_refused',
+  'unprocessable',
+  'too_large',
+  'input_too_large',
+  'input_not_a_picture',
+  'output_taken',
+]);
 /** While calls are in flight, which may free a parked account, it is asked again this much later. */
 const parkedMs = 1000;
 /** A row in another process's hands is looked at again this much later. */
@@ -325,7 +336,7 @@ export function createEditor(options: EditorOptions): Editor {
       });
     }
     if (verdict.is === 'held' && call.on_unknown !== 'hold') await work.output.calls.hold(call);
-    if (own) return settleRow(work, verdict.is);
+    if (own) return settleRow(work, verdict.is, verdict.code);
     const note = {
       status: verdict.is,
       error_code: verdict.code,
@@ -341,15 +352,24 @@ export function createEditor(options: EditorOptions): Editor {
     end: RowEnd = note.status,
   ): Promise<JobResult> => {
     await work.output.runs.note(work.job.run, { row: work.row.row, ...note });
-    return settleRow(work, end);
+    return settleRow(work, end, note.error_code);
   };
 
-  const settleRow = async ({ job, run, row }: Work, end: RowEnd): Promise<JobResult> => {
+  const settleRow = async ({ job, run, row }: Work, end: RowEnd, code?: ErrorCode): Promise<JobResult> => {
     const { succeeded, failed } = await desk.settle(job.run, row.row, end);
     step('settled');
     const finished = succeeded + failed;
     if (run.halt_share !== undefined && finished >= 20 && failed / finished >= run.halt_share) {
       await ledger.stop(job.run, exitCodes.halted, `${failed} of ${finished} finished rows failed (--halt)`);
+    }
+    if (end === 'succeeded' || ((end === 'failed' || end === 'held') && code && !ownFaults.has(code))) {
+      const rows = await ledger.alike(job.run, code);
+      if (code && rows >= mostAlike)
+        await ledger.stop(
+          job.run,
+          exitCodes.halted,
+          `${rows} rows in a row ended with the same error: ${code}`,
+        );
     }
     return done;
   };

@@ -16,6 +16,7 @@ const kinds = {
   day: /^the accounts have spent their (\d+) credits of this day; the next begins at (\S+)$/,
   accounts: /^no account may work: (.+)$/s,
   failures: /^(\d+) of (\d+) finished rows failed/,
+  alike: /^(\d+) rows in a row ended with the same error: (\w+)$/,
   unusable: /^(\d+) answers in a row were charged and no pictures/,
 };
 
@@ -47,6 +48,8 @@ function sentenceOf(kind: keyof typeof kinds, values: string[]): string {
       return `no account may work: ${ended(values.map(whyParked).join('; '))}`;
     case 'failures':
       return `${first} of ${second} finished rows failed (--halt). ${lookFirst}`;
+    case 'alike':
+      return `${first} rows in a row ended with the same error: ${ended(meaningOf(second))} ${lookFirst}`;
     case 'unusable':
       return `${first} answers in a row were charged and no pictures. ${lookFirst}`;
   }
@@ -54,7 +57,9 @@ function sentenceOf(kind: keyof typeof kinds, values: string[]): string {
 
 function whyParked(code: string): string {
   if (code === 'rate_limited') return 'the API has told the account to wait for 15 minutes (429): try later';
-  return code in codes ? codes[code as keyof typeof codes].says : code;
+  return meaningOf(code);
 }
+
+const meaningOf = (code: string): string => (code in codes ? codes[code as keyof typeof codes].says : code);
 
 const ended = (sentence: string): string => (/[.!?。]$/.test(sentence) ? sentence : `${sentence}.`);

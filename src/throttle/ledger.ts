@@ -1,8 +1,8 @@
 import type { Redis } from 'ioredis';
-import { exitCodes, type ExitCode } from '../errors.ts';
+import { exitCodes, type ErrorCode, type ExitCode } from '../errors.ts';
 import { logEntry, type ThrottleKeys } from './keys.ts';
 import { slotLifeMs } from './policy.ts';
-import { cancel, isWhole, rebuild, repay, stop, turn } from './scripts.ts';
+import { alike, cancel, isWhole, rebuild, repay, stop, turn } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
 export interface Books {
@@ -56,6 +56,8 @@ export interface Ledger {
   resume(run: string): Promise<RunState | undefined>;
   /** No further call is sent; its rows end as cancelled. @returns the state it had; undefined as in `state` */
   cancel(run: string): Promise<RunState | undefined>;
+  /** A row has ended, with this error or without. @returns rows in a row that ended so */
+  alike(run: string, code: ErrorCode | undefined): Promise<number>;
   /** What the run has spent so far, for people to look at. */
   spent(run: string): Promise<Spent>;
   /** Forgets a finished run. */
@@ -156,6 +158,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     async cancel(run) {
       return stateOf(await redis.eval(cancel, 1, keys.ledger(run), exitCodes.cancelled, cancelled));
     },
+    alike: async (run, code) => Number(await redis.eval(alike, 1, keys.ledger(run), code ?? '')),
     async spent(run) {
       const [charged, unknown, cap] = await redis.hmget(keys.ledger(run), 'charged', 'unknown', 'cap');
       const open = await redis.hlen(keys.open(run));

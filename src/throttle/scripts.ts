@@ -8,7 +8,7 @@
  * server that was stopped properly.
  * Beside its log lies `paid` (ZSET: run and call → when, of the last 26 hours: calls charged, unknown or in flight).
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
- * `unusable` in a row, `moves` of credits so far, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
+ * `unusable` in a row, `moves` of credits so far, `alike` rows in a row with the error `alike_code`, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
  */
 
 const clock = `
@@ -274,6 +274,14 @@ redis.call('PEXPIRE', paidKey(KEYS[1]), ${paidMs})
 export const stop = `
 if redis.call('HSETNX', KEYS[1], 'stop_code', ARGV[1]) == 1 then redis.call('HSET', KEYS[1], 'stop_reason', ARGV[2]) end
 if redis.call('HGET', KEYS[1], 'state') ~= 'cancelled' then redis.call('HSET', KEYS[1], 'state', 'stopped') end
+`;
+
+/** KEYS ledger. ARGV the code with which a row ended, '' for one that is done. → rows in a row that ended so */
+export const alike = `
+if ARGV[1] == '' or redis.call('HGET', KEYS[1], 'alike_code') ~= ARGV[1] then
+  redis.call('HSET', KEYS[1], 'alike_code', ARGV[1], 'alike', 0)
+end
+return redis.call('HINCRBY', KEYS[1], 'alike', 1)
 `;
 
 /** KEYS ledger. ARGV from, to. → the state that the run had, '' where its books are lost */

@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { startSimulator } from '../../src/simulator/server.ts';
@@ -157,6 +157,28 @@ describe('money', () => {
     expect(paid).toBe(13);
   });
 
+  it('an account spends no more than its cap of the day, over all runs and outputs', async () => {
+    await open();
+    await writeFile(join(rig.dir, 'reshoot.yaml'), 'maxCreditsPerDay: 5\ntimeZone: Asia/Tokyo\n');
+    const file = await rig.manifest(['doubtful [sim:502]', ...prompts(7)]);
+    expect(await rig.run(['run', file, ...small, '--limit', '2'])).toMatchObject({ code: 0 });
+    const { code, stdout } = await rig.run(['run', file, '-o', 'other', '--size', '64x64']);
+    expect({ code, stdout }).toMatchObject({
+      code: 8,
+      stdout: expect.stringMatching(
+        /spent their 5 credits of this day.*The next begins at 20.*T15:00:00.000Z/,
+      ),
+    });
+    expect(rig.simulator.calls).toHaveLength(5);
+    expect(await rig.run(['run', file, '-o', 'other', '--size', '64x64'])).toMatchObject({ code: 8 });
+    expect(rig.simulator.calls).toHaveLength(5);
+    await writeFile(join(rig.dir, 'reshoot.yaml'), 'maxCreditsPerDay: 5\ntimeZone: Europe/Nowhere\n');
+    expect(await rig.run(['run', file, ...small])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('reshoot.yaml:2:11: timeZone: Europe/Nowhere: write a time zone'),
+    });
+  });
+
   it('a row whose charge is unknown is held until somebody says otherwise', async () => {
     await open();
     const file = await rig.manifest(['fine', 'doubtful [sim:502]']);
@@ -188,6 +210,28 @@ describe('stop rules', () => {
     expect(rows['failed']).toBeGreaterThanOrEqual(20);
     expect(rows['not_attempted']).toBeGreaterThan(0);
     expect(rows['failed']! + rows['not_attempted']!).toBe(40);
+  });
+
+  it('thirty rows in a row with the same error stop it, and it says with which', async () => {
+    await open({ limit: 60 });
+    const file = await rig.manifest(['fine', ...prompts(50, '[sim:400*]')]);
+    const { code, stdout } = await rig.run(['run', file, ...small, '--concurrency', '10']);
+    expect(code).toBe(13);
+    expect(stdout).toMatch(
+      /1 credit charged[^]*30 rows in a row .*the API calls the request wrong[^]*To go on:/,
+    );
+    const { rows } = await rig.summary();
+    expect(rows['failed']).toBeGreaterThanOrEqual(30);
+    expect(rows['failed']).toBeLessThanOrEqual(45);
+    expect(rows['failed']! + rows['not_attempted']!).toBe(50);
+  });
+
+  it('a dead route with a good one beside it stops nothing', async () => {
+    await open({ limit: 60 });
+    const file = await rig.manifest(prompts(35, '[sim:503-envelope*@1]'));
+    expect(await rig.run(['run', file, ...small, '--retry-budget', '0%'])).toMatchObject({ code: 0 });
+    expect(rig.simulator.calls).toHaveLength(70);
+    expect((await rig.summary()).credits).toEqual({ charged: 35, unknown: 0 });
   });
 
   it('five useless answers in a row stop it, and what was paid for is kept', async () => {

@@ -176,6 +176,16 @@ describe('summaryText', () => {
       '5 answers in a row were charged and no pictures',
       '5 answers in a row were charged and no pictures. Look at the errors before you go on.',
     ],
+    [
+      13,
+      '30 rows in a row ended with the same error: input_missing',
+      '30 rows in a row ended with the same error: the reference picture is gone: restore it. Look at the errors before you go on.',
+    ],
+    [
+      8,
+      'the accounts have spent their 5 credits of this day; the next begins at 2026-11-24T00:00:00.000Z',
+      'the accounts have spent their 5 credits of this day (maxCreditsPerDay). The next begins at 2026-11-24T00:00:00.000Z.',
+    ],
     [13, 'redirected: to \u001b[2J', 'redirected: to \\u001b[2J. Look at the errors before you go on.'],
   ] as const)('says why it stopped: %i, %s', (exit_code, stop_reason, says) => {
     const lines = lastLines({ exit_code, stop_reason });

@@ -66,7 +66,7 @@ import { words } from './words.js';
 
 /**
  * @typedef {object} Stopping
- * @property {'cap' | 'budget' | 'day' | 'accounts' | 'failures' | 'unusable' | 'other'} kind
+ * @property {'cap' | 'budget' | 'day' | 'accounts' | 'failures' | 'alike' | 'unusable' | 'other'} kind
  * @property {string[]} values The numbers or error codes of the reason; of `other` the whole reason
  * @property {string} says The same in English
  */

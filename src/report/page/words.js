@@ -252,9 +252,10 @@ const chinese = {
     const sentences = {
       cap: `已达到本批次 ${first} 积分的上限。再次执行同一命令可能再花费 ${first} 积分。`,
       budget: `本批次 ${first} 次额外调用的重试预算已用完。继续之前请先查看错误。`,
-      day: `各账户今天的 ${first} 点额度（maxCreditsPerDay）已用完。下一天从 ${second} 开始。`,
+      day: `各账户今天的 ${first} 积分（maxCreditsPerDay）已用完。下一天从 ${second} 开始。`,
       accounts: `没有可用的账户：${values.map(parked).join('；')}。`,
       failures: `已结束的 ${second} 行中有 ${first} 行失败（--halt）。继续之前请先查看错误。`,
+      alike: `连续 ${first} 行以同一错误结束：${meaningOf(second) ?? second}。继续之前请先查看错误。`,
       unusable: `连续 ${first} 次回答已扣费却没有图片。继续之前请先查看错误。`,
       other: `${translated(first)}。继续之前请先查看错误。`,
     };
