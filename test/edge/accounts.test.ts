@@ -64,7 +64,10 @@ it('that is refused is parked alone, others go on; where none is left the next r
       {
         SPIDERHUBS_BASE_URL: `http://127.0.0.1:${(api.address() as AddressInfo).port}`,
         SPIDERHUBS_API_KEY: '',
-        SPIDERHUBS_API_KEYS: [...accounts].map((name) => `${name}=sk_live_${name}`).join(','),
+        SPIDERHUBS_API_KEYS: accounts
+          .split('')
+          .map((name) => `${name}=sk_live_${name}`)
+          .join(','),
       },
     );
   const statuses = async (): Promise<string[]> => [
