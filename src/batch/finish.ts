@@ -118,8 +118,9 @@ export async function judgedRows(
       const row = planned.read();
       const note = await notes(row.row);
       const paidBy = note?.paid_by;
-      const payer = paidBy && (await stories.of(paidBy.id)).find(({ n }) => n === paidBy.n);
-      const calls = await stories.of(row.id);
+      const payer = paidBy && (await stories.peek(paidBy.id)).find(({ n }) => n === paidBy.n);
+      // Calls of a row that is left out are booked apart: another row may have the same id.
+      const calls = await (row.invalid === undefined ? stories.of(row.id) : stories.peek(row.id));
       const homeless = calls.some((call) => spooled.has(callId(call)));
       const judged = outcomeOf({ row, calls, note, payer, homeless, rules, origin: run.origin, stop });
       const sides = (): Sides => ({

@@ -28,6 +28,8 @@ interface Story {
 export interface Stories {
   /** A row's calls, ascending; none is an empty list. */
   of(id: string): Promise<Call[]>;
+  /** As `of`, but the row stays one that nobody has asked for. */
+  peek(id: string): Promise<Call[]>;
   /** Rows that had a call, in no order; with `wanted` those of the index only where their line's head is. */
   all(wanted?: (head: LineHead) => boolean): AsyncGenerator<Story>;
   /** Those of them that nobody has asked for by `of`. */
@@ -159,18 +161,21 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
     }
   }
 
+  const find = async (id: string, isAsked: boolean): Promise<Call[]> => {
+    const key = keyOf(id);
+    if (stale.size > 0 && stale.has(key)) {
+      if (isAsked) askedStale.set(key, 1);
+      return readFolder(key);
+    }
+    const line = index.lines.get(key);
+    if (line === undefined || fresh[line] === 0) return [];
+    if (isAsked) asked[line] = 1;
+    return callsOf(line, key);
+  };
+
   return {
-    async of(id) {
-      const key = keyOf(id);
-      if (stale.size > 0 && stale.has(key)) {
-        askedStale.set(key, 1);
-        return readFolder(key);
-      }
-      const line = index.lines.get(key);
-      if (line === undefined || fresh[line] === 0) return [];
-      asked[line] = 1;
-      return callsOf(line, key);
-    },
+    of: (id) => find(id, true),
+    peek: (id) => find(id, false),
     async *all(wanted = () => true) {
       yield* lines((_line, head) => wanted(head));
       yield* folders(() => true);

@@ -73,6 +73,8 @@ export function createTally(facts: RunFacts): Tally {
       if (row.errorCode && !isDone(row.status)) {
         byError.set(row.errorCode, (byError.get(row.errorCode) ?? 0) + 1);
       }
+      // What is left out as invalid made no call; one of its calls is that of the row whose id it repeats.
+      if (row.status === 'invalid') return;
       for (const call of row.calls) if (call.run === facts.run) calls.add(call);
     },
     book: ({ outcome, charged }) => {

@@ -16,7 +16,7 @@ export interface ReportInput {
   rows: () => AsyncIterable<ReportRow>;
   /** Those of them that are wanted, with their thumbnails. */
   pageRows: (wanted: (row: number) => boolean) => Promise<AsyncIterable<ReportRow>>;
-  /** Calls into this output of rows that have left the manifest; asked for when `rows` are through. */
+  /** Calls into this output of rows that have left the manifest or are left out as invalid; asked for when `rows` are through. */
   otherCalls: () => AsyncIterable<BookedCall>;
   /** The summaries of other runs into this output; one of the same run is replaced. */
   runs: readonly Summary[];
@@ -44,7 +44,7 @@ export async function writeReport(input: ReportInput, put: Put): Promise<Summary
     const noted = noting(input.rows(), (row) => {
       tally.add(row);
       chosen.add(row);
-      for (const call of row.calls) book({ ...call, id: row.row.id });
+      if (row.status !== 'invalid') for (const call of row.calls) book({ ...call, id: row.row.id });
     });
     await putTogether(tables, noted, put);
     for await (const call of input.otherCalls()) book(call);

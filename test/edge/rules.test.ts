@@ -81,7 +81,7 @@ describe('attempts', () => {
   });
 
   it('are not spent on calls that were never sent', async () => {
-    await open();
+    await open({ books: false });
     const file = await rig.manifest(prompts(2));
     await rig.simulator.close();
     const run = rig.start(['run', file, ...small, '--max-attempts', '1']);

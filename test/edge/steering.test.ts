@@ -115,7 +115,7 @@ it('a plan is not begun any more once its user has stopped it', async () => {
 
 describe('a run whose output fails', () => {
   it('takes nothing from the runs of others, and can be cancelled', async () => {
-    await open({ latency: steady(200) });
+    await open({ latency: steady(200), books: false });
     const file = await rig.manifest(prompts(3));
     const bad = await submitted([file, '-o', 'bad', '--size', '64x64']);
     // Its report can never be written.
@@ -147,7 +147,7 @@ describe('a run whose output fails', () => {
   });
 
   it('or has lost its plan is said so', async () => {
-    await open();
+    await open({ books: false });
     const run = await submitted([await rig.manifest(prompts(2)), ...small]);
     await rm(join(rig.out, '.reshoot', 'runs', run, 'plan.jsonl'));
     const drained = await rig.run(['worker', '--drain']);
