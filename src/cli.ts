@@ -152,7 +152,7 @@ function runCommands(cli: Command, io: Io, done: (code: ExitCode) => void): void
     .description('how all runs stand, a run, its rows, or one row with all its calls')
     .argument('[run]', 'its id')
     .argument('[row]', "a row's id")
-    .option('--rows <STATE>', 'the rows of this state: failed, waiting … or all')
+    .option('--rows <STATE>', 'the rows of this state: failed, waiting … or all; unknown: perhaps paid')
     .option('--json', 'JSON on standard output')
     .action(async (run: string | undefined, row: string | undefined, flags: StatusFlags) =>
       done(await status(run, row, flags, readConfig(), io)),

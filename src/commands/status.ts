@@ -18,12 +18,14 @@ import { rowLine, rowStory, runsTable, type RunLine } from './status-text.ts';
 import { findRun, isPast, withDesks } from './with-desks.ts';
 
 export interface StatusFlags {
-  /** Only rows of this state. */
+  /** Only rows of this state, or those with a call of unknown charge. */
   rows?: string;
   json?: boolean;
 }
 
-const states: readonly StandingRow['is'][] = ['waiting', 'in_flight', ...rowStatuses];
+const states = ['waiting', 'in_flight', ...rowStatuses] satisfies StandingRow['is'][];
+/** Of whatever state: some call of theirs may have been paid, and nobody knows. */
+const doubtful = 'unknown';
 
 /** Says how all runs stand, or a run, its rows, or one row's whole story. Changes nothing. */
 export function status(
@@ -33,8 +35,8 @@ export function status(
   config: Config,
   io: Io,
 ): Promise<ExitCode> {
-  if (flags.rows !== undefined && !['all', ...states].includes(flags.rows))
-    throw new UsageError(`--rows ${flags.rows}: write all, ${states.join(', ')}`);
+  if (flags.rows !== undefined && !['all', doubtful, ...states].includes(flags.rows))
+    throw new UsageError(`--rows ${flags.rows}: write all, ${doubtful}, ${states.join(', ')}`);
   const json = (value: unknown): void => io.out(`${JSON.stringify(value, null, 2)}\n`);
   const ok = exitCodes.ok;
   if (run === undefined) {
@@ -94,7 +96,15 @@ const pastText = ({ summary, output }: PastRun): string =>
   summaryText(summary as unknown as Summary, outputFolder(output));
 
 async function* withStatus(rows: AsyncIterable<StandingRow>, is: string): AsyncIterable<StandingRow> {
-  for await (const standing of rows) if (is === 'all' || standing.is === is) yield standing;
+  const isMeant =
+    is === doubtful ? isDoubtful : (standing: StandingRow) => is === 'all' || standing.is === is;
+  for await (const standing of rows) if (isMeant(standing)) yield standing;
+}
+
+/** A call that is out isn't in doubt yet. */
+function isDoubtful({ is, report: { calls } }: StandingRow): boolean {
+  const ended = is === 'in_flight' ? calls.slice(0, -1) : calls;
+  return ended.some(({ charged }) => charged === 'unknown');
 }
 
 /** One JSON array, a row a line, without ever holding all of it. */

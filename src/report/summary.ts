@@ -32,6 +32,8 @@ export interface Summary {
   credits: { charged: number; unknown: number };
   /** The same of every call into this output. Summaries of older versions lack it. */
   credits_all_runs?: { charged: number; unknown: number };
+  /** Rows that may have been paid twice: beside a call whose charge nobody knows there is another that was, or may have been, paid. */
+  perhaps_twice?: number;
   by_route: Record<string, { calls: number; succeeded: number }>;
   /** Rows that did not succeed by their error code. */
   by_error: Record<string, number>;
@@ -64,6 +66,7 @@ export function createTally(facts: RunFacts): Tally {
   const byError = new Map<string, number>();
   const calls = createCallTally();
   let retryable = 0;
+  let perhapsTwice = 0;
   return {
     add: (row) => {
       rows[row.status] += 1;
@@ -75,6 +78,7 @@ export function createTally(facts: RunFacts): Tally {
       }
       // What is left out as invalid made no call; one of its calls is that of the row whose id it repeats.
       if (row.status === 'invalid') return;
+      if (isPerhapsTwice(row)) perhapsTwice += 1;
       for (const call of row.calls) if (call.run === facts.run) calls.add(call);
     },
     book: ({ outcome, charged }) => {
@@ -91,11 +95,17 @@ export function createTally(facts: RunFacts): Tally {
       chosen: { ...chosen },
       ...calls.figures(),
       credits_all_runs: { ...allRuns },
+      perhaps_twice: perhapsTwice,
       by_error: Object.fromEntries(byError),
       exit_code: exitCodeOf({ rows: chosen, retryable, ...(facts.stop && { stop: facts.stop }) }),
       ...(facts.stop?.reason && { stop_reason: facts.stop.reason }),
     }),
   };
+}
+
+function isPerhapsTwice({ calls }: ReportRow): boolean {
+  const paid = calls.filter(({ charged }) => charged !== 'no');
+  return paid.length > 1 && paid.some(({ charged }) => charged === 'unknown');
 }
 
 function noRows(): Record<RowStatus, number> {

@@ -22,12 +22,15 @@ const mostErrors = 6;
  * as the user named it.
  */
 export function summaryText(summary: Summary, output: string): string {
-  const { credits, credits_all_runs: allRuns, latency_ms: latency } = summary;
+  const { credits, credits_all_runs: allRuns, perhaps_twice: twice, latency_ms: latency } = summary;
   const sum = Object.values(summary.rows).reduce((total, count) => total + count, 0);
   const lines = [
     `Run ${summary.run}: ${plural(sum, 'row')}: ${listOf(summary.rows) || 'nothing to do'}${took(summary)}`,
     `This run: ${plural(summary.calls, 'call')}, ${plural(credits.charged, 'credit')} charged${perhaps(credits)}`,
     ...(allRuns ? [`All runs: ${allRuns.charged} charged${perhaps(allRuns)}`] : []),
+    ...(twice
+      ? [`Perhaps paid twice: ${plural(twice, 'row')} (reshoot status ${summary.run} --rows unknown)`]
+      : []),
     ...(latency.p50 === null ? [] : [latencyLine(summary)]),
     ...errorLines(summary),
     `Report: ${shown(joined(output, 'report/index.html'))}`,

@@ -192,10 +192,20 @@ describe('money', () => {
     expect(plain.stdout).toContain('--on-unknown retry');
     expect(await rig.results()).toMatchObject([{ status: 'skipped' }, { status: 'held' }]);
     expect(rig.simulator.calls).toHaveLength(2);
-    expect((await rig.run(['run', file, ...small, '--on-unknown', 'retry'])).code).toBe(0);
+    const doubtful = async (): Promise<object[]> => {
+      const { run } = await rig.summary();
+      const { stdout } = await rig.run(['status', run, '--rows', 'unknown', '--json']);
+      return JSON.parse(stdout) as object[];
+    };
+    expect(await doubtful()).toMatchObject([{ id: 'r2', status: 'held', credits_unknown: 1 }]);
+    expect(await rig.summary()).toMatchObject({ perhaps_twice: 0 });
+    const paid = await rig.run(['retry', 'out', '--status', 'held']);
+    expect(paid).toMatchObject({ code: 0, stdout: expect.stringContaining('Perhaps paid twice: 1 row') });
     const [, row] = await rig.results();
     expect(row).toMatchObject({ status: 'succeeded', credits: 1, credits_unknown: 1, charged: 'unknown' });
     expect(rig.simulator.calls).toHaveLength(3);
+    expect(await rig.summary()).toMatchObject({ perhaps_twice: 1, credits: { charged: 1, unknown: 0 } });
+    expect(await doubtful()).toMatchObject([{ id: 'r2', status: 'succeeded' }]);
   });
 });
 

@@ -290,6 +290,7 @@ describe('writeReport', () => {
       calls: 5,
       credits: { charged: 1, unknown: 1 },
       credits_all_runs: { charged: 2, unknown: 2 },
+      perhaps_twice: 1,
       by_route: { '1': { calls: 4, succeeded: 0 }, '2': { calls: 1, succeeded: 1 } },
       by_error: { server_error: 1, timeout: 1 },
       latency_ms: { p50: 41_500, p95: 41_500, max: 41_500 },

@@ -82,7 +82,7 @@ import { words } from './words.js';
  * @property {{
  *   run: string, manifest: string, started_at: string, finished_at: string, rows: Record<Status, number>,
  *   chosen: Record<Status, number>, calls: number, credits: {charged: number, unknown: number},
- *   credits_all_runs: {charged: number, unknown: number}, by_error: Record<string, number>,
+ *   credits_all_runs: {charged: number, unknown: number}, perhaps_twice: number, by_error: Record<string, number>,
  *   latency_ms: {p50: number | null, p95: number | null, max: number | null}, exit_code: number
  * }} summary
  */

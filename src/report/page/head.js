@@ -41,6 +41,7 @@ function figures() {
   const {
     credits,
     credits_all_runs: all,
+    perhaps_twice: twice,
     latency_ms: latency,
     started_at: start,
     finished_at: end,
@@ -49,6 +50,7 @@ function figures() {
   if (credits.unknown > 0) spent.append(element('dd', 'note warns', words.perhaps(number(credits.unknown))));
   const unknown = all.unknown > 0 ? number(all.unknown) : undefined;
   spent.append(element('dd', 'note', words.allRuns(number(all.charged), unknown)));
+  if (twice > 0) spent.append(element('dd', 'note warns', words.perhapsTwice(number(twice))));
   return element(
     'dl',
     'figures',

@@ -18,6 +18,8 @@ const english = {
   perhaps: (count) => `+ ${count} more perhaps`,
   /** @param {string} charged @param {string | undefined} unknown */
   allRuns: (charged, unknown) => `All runs: ${charged} charged${unknown ? `, ${unknown} more perhaps` : ''}`,
+  /** @param {string} rows */
+  perhapsTwice: (rows) => `Rows perhaps paid twice: ${rows}`,
   duration: 'Duration',
   callTime: 'A call took',
   median: 'median',
@@ -164,6 +166,7 @@ const chinese = {
   credits: '已扣积分',
   perhaps: (count) => `另有 ${count} 可能已扣`,
   allRuns: (charged, unknown) => `所有批次：已扣 ${charged}${unknown ? `，另有 ${unknown} 可能已扣` : ''}`,
+  perhapsTwice: (rows) => `可能扣了两次的行：${rows}`,
   duration: '用时',
   callTime: '单次调用用时',
   median: '中位数',
