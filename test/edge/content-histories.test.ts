@@ -234,9 +234,11 @@ async function openWorld(dir: string) {
     const planned = await planRun({ manifest: check.manifest, draft }, output, options, desks);
     const findOutput = async (): Promise<Output> => output;
     const feeder = createFeeder({ ...desks, ahead: 3, findOutput, log });
+    // A row that was handed back isn't the next one for ever.
+    let picks = order;
     const work = async (): Promise<void> => {
       while (!state.isOver && !state.dead) {
-        const [id, job] = [...desks.jobs].at(order % Math.max(1, desks.jobs.size)) ?? [];
+        const [id, job] = [...desks.jobs].at(picks++ % Math.max(1, desks.jobs.size)) ?? [];
         if (id === undefined || !job) {
           await turn();
           continue;
