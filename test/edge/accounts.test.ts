@@ -21,7 +21,7 @@ let seen: Map<string, Seen>;
 
 /** Stands before the simulator and refuses some accounts. */
 beforeEach(async () => {
-  rig = await createRig({ windowMs, limit: 6, latency: steady(200), books: false });
+  rig = await createRig({ windowMs, limit: 6, latency: steady(200) });
   seen = new Map();
   const { port } = new URL(rig.simulator.url);
   api = createServer((incoming, answer) => {
@@ -57,26 +57,23 @@ afterEach(async () => {
 
 it('that is refused is parked alone, others go on; where none is left the next run tries each once', async () => {
   const file = await rig.manifest(prompts(12));
-  const run = (accounts: string) =>
+  const run = (...accounts: string[]) =>
     rig.run(
       ['run', file, ...small, '--force'],
       {},
       {
         SPIDERHUBS_BASE_URL: `http://127.0.0.1:${(api.address() as AddressInfo).port}`,
         SPIDERHUBS_API_KEY: '',
-        SPIDERHUBS_API_KEYS: accounts
-          .split('')
-          .map((name) => `${name}=sk_live_${name}`)
-          .join(','),
+        SPIDERHUBS_API_KEYS: accounts.map((name) => `${name}=sk_live_${name}`).join(','),
       },
     );
   const statuses = async (): Promise<string[]> => [
     ...new Set((await rig.results()).map(({ status }) => status)),
   ];
-  expect(await run('abcd')).toMatchObject({ code: 0 });
+  expect(await run('a', 'b', 'c', 'd')).toMatchObject({ code: 0 });
   expect(await statuses()).toEqual(['succeeded']);
   expect((await rig.summary()).credits).toEqual({ charged: 12, unknown: 0 });
-  for (const name of 'bcd') {
+  for (const name of ['b', 'c', 'd']) {
     const { came = [], answered = 0 } = seen.get(name) ?? {};
     expect(came.length).toBeGreaterThan(0);
     // Those that were out already, or had their slot; ten windows later it is tried again.
@@ -85,7 +82,7 @@ it('that is refused is parked alone, others go on; where none is left the next r
   }
 
   seen.clear();
-  const stopped = await run('bcd');
+  const stopped = await run('b', 'c', 'd');
   expect(stopped).toMatchObject({ code: 7, stdout: expect.stringContaining('To go on:') });
   for (const why of ['(401)', '(402)', '(403)']) expect(stopped.stdout).toContain(why);
   expect([...seen.values()].map((calls) => calls.came.length)).toEqual([1, 1, 1]);

@@ -210,6 +210,7 @@ describe('doctor', () => {
       await open();
       await writeFile(join(rig.dir, 'file'), '');
       const env = { REDIS_URL: redis.url, SPIDERHUBS_API_KEY: '' };
+      await redis.restart();
       const { code, stdout } = await rig.run(['doctor', '-o', 'file/out'], {}, env);
       expect({ code, stdout }).toMatchObject({ code: 1 });
       expect(stdout).toMatch(/WORRY +redis +no append-only file/);

@@ -224,7 +224,7 @@ describe('stop rules', () => {
 
   it('thirty rows in a row with the same error stop it, and it says with which', async () => {
     await open({ limit: 60 });
-    const file = await rig.manifest(['fine', ...prompts(50, '[sim:400*]')]);
+    const file = await rig.manifest(['fine', ...prompts(80, '[sim:400*]')]);
     const { code, stdout } = await rig.run(['run', file, ...small, '--concurrency', '10']);
     expect(code).toBe(13);
     expect(stdout).toMatch(
@@ -232,8 +232,8 @@ describe('stop rules', () => {
     );
     const { rows } = await rig.summary();
     expect(rows['failed']).toBeGreaterThanOrEqual(30);
-    expect(rows['failed']).toBeLessThanOrEqual(45);
-    expect(rows['failed']! + rows['not_attempted']!).toBe(50);
+    expect(rows['failed']).toBeLessThanOrEqual(70);
+    expect(rows['failed']! + rows['not_attempted']!).toBe(80);
   });
 
   it('a dead route with a good one beside it stops nothing', async () => {

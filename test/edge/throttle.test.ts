@@ -2,7 +2,7 @@ import { getEventListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
-import { createAccounts } from '../../src/throttle/accounts.ts';
+import { createAccounts, sealLogs } from '../../src/throttle/accounts.ts';
 import { logEntry, throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
 import { createLedger, type Books, type Ledger } from '../../src/throttle/ledger.ts';
 import {
@@ -683,6 +683,29 @@ describe('a Redis that lost writes', () => {
     expect(await take(throttle, 'call-2')).toEqual({ none: 'cap' });
     expect(mend).toHaveBeenCalledOnce();
     expect(throttle.isFresh(slot)).toBe(false);
+  });
+
+  it('or may have lost some lets its accounts rest a window; one that was stopped properly does not', async () => {
+    const keeping = await startRedis({ appendonly: true });
+    const redis = new Redis(keeping.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+    redis.on('error', () => undefined);
+    connections.push(redis);
+    try {
+      const ledger = createLedger(redis, keys, 1000);
+      const mend = (run: string): Promise<void> => ledger.mend(run, empty);
+      const throttle = throttleOf({ redis, windowMs: 1000, mend });
+      await ledger.open(run, empty);
+      await slotOf(throttle, 'call-1');
+      await sealLogs(redis);
+      await keeping.restart();
+      expect(await waits(throttle, 'call-2', 500)).toBe(false);
+      await keeping.restart();
+      const asked = performance.now();
+      await slotOf(throttle, 'call-3');
+      expect(performance.now() - asked).toBeGreaterThan(990);
+    } finally {
+      await keeping.close();
+    }
   });
 
   it('that comes back with its data but lost the connection makes slots stale too', async () => {
