@@ -10,6 +10,7 @@ import { knownSources } from '../records/fingerprint.ts';
 import type { RowRules } from '../records/state.ts';
 import type { Stories } from '../records/stories.ts';
 import { lookAtStorage, outputFolder } from '../storage/open.ts';
+import { createAppraiser } from './appraise.ts';
 import { compare, noChanges, type Changes } from './changes.ts';
 import type { Draft } from './draft.ts';
 import { isInPlace } from './end.ts';
@@ -61,6 +62,8 @@ export interface Credits {
   most: number;
   /** What the rows need at least, whatever the cap. */
   needed: number;
+  /** Rows whose pictures have another date but the length that was paid for: their content is yet to be read. */
+  maybeDone: number;
 }
 
 /** What a manifest is checked against. */
@@ -89,9 +92,10 @@ export async function checkManifest(
   const mixes = target === undefined ? undefined : createMixCheck(outputFolder(target));
   const { maxAttempts, onUnknown, force, origin } = options;
   const rules: RowRules = { run: '', maxAttempts, onUnknown, force };
+  const appraise = createAppraiser(output, present, origin, rules);
   const findings = createLongList<Finding>();
   const changes = noChanges();
-  const sums = { selected: 0, invalid: 0, due: 0, uploadBytes: 0 };
+  const sums = { selected: 0, invalid: 0, due: 0, maybeDone: 0, uploadBytes: 0 };
   /** Of the rows that are read together. */
   const looked = new Map<string, Call[]>();
   const callsOf = async (id: string): Promise<Call[]> => {
@@ -111,12 +115,15 @@ export async function checkManifest(
     }
     const calls = await callsOf(row.id);
     for (const finding of (await foreign?.(row, place, calls)) ?? []) findings.push(finding);
-    const verdict = compare(row, calls, changes, origin, rules);
+    const appraisal = await appraise(row, calls);
+    const { verdict, byOwnCalls } = appraisal;
+    const maybeDone = compare(row, calls, appraisal, changes, origin);
     if (verdict.is === 'due') {
       sums.due += 1;
+      if (maybeDone && !force) sums.maybeDone += 1;
       sums.uploadBytes += uploadOf(row);
     }
-    if (verdict.is !== 'done' || !present) return false;
+    if (verdict.is !== 'done' || !byOwnCalls || !present) return false;
     return calls.every((call) => call.closed) && isInPlace(row, verdict.call, present);
   };
   const manifest = await readManifest(file, options.manifest, {
@@ -130,7 +137,8 @@ export async function checkManifest(
     finding: (finding) => findings.push(finding),
     ...(draft && { embedded: (sha256, bytes) => draft.embed(sha256, bytes) }),
     ...(stories && {
-      isKnown: async (id, picture) => knownSources([picture], await callsOf(id)) !== undefined,
+      isKnown: async (id, picture) =>
+        (knownSources([picture], await callsOf(id)) ?? (await output?.sightings.of([picture]))) !== undefined,
     }),
   });
   if (storage && !output)
@@ -144,7 +152,7 @@ export async function checkManifest(
     due,
     selected: sums.selected,
     invalid: sums.invalid,
-    credits: creditsOf(due, options),
+    credits: creditsOf(due, options, due && sums.maybeDone),
     atLimitMs: Math.max(0, Math.ceil(due / options.callsPerWindow) - 1) * options.windowMs,
     uploadBytes: manifest.unskippable ? 0 : sums.uploadBytes,
     changes: output && !manifest.unskippable ? changes : undefined,
@@ -166,14 +174,19 @@ export function extraCalls(rows: number, percent: number): number {
   return Math.floor((rows * percent) / 100) + 10;
 }
 
-/** What so many rows may cost. */
+/**
+ * What so many rows may cost.
+ * @param maybeDone those of them that may turn out to be done already
+ */
 export function creditsOf(
   due: number,
   options: Pick<CheckOptions, 'maxAttempts' | 'maxCredits' | 'retryBudget'>,
+  maybeDone = 0,
 ): Credits {
   const cap = options.maxCredits ?? Infinity;
   const most = Math.min(due * options.maxAttempts, due + extraCalls(due, options.retryBudget));
-  return { least: Math.min(due, cap), most: Math.min(most, cap), needed: due };
+  const needed = due - maybeDone;
+  return { least: Math.min(needed, cap), most: Math.min(most, cap), needed, maybeDone };
 }
 
 function uploadOf(row: Row): number {

@@ -108,7 +108,9 @@ export function createEditor(options: EditorOptions): Editor {
         sources: [],
       });
     }
-    const known = knownSources(row.pictures, [...calls, ...line.leave(nameOf(job))]);
+    const known =
+      knownSources(row.pictures, [...calls, ...line.leave(nameOf(job))]) ??
+      (await output.sightings.of(row.pictures));
     const decided = known && (await decideOrTake(work, fingerprint(origin, row, known), known));
     if (decided) return decided;
     step('looked up');
@@ -170,6 +172,7 @@ export function createEditor(options: EditorOptions): Editor {
     try {
       step('read');
       const paid = fingerprint(origin, work.row, input.sources);
+      await work.output.sightings.note(input.sources);
       return (await decideOrTake(work, paid, input.sources)) ?? (await callUntilDecided(work, paid, input));
     } finally {
       input.release();

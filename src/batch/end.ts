@@ -24,6 +24,16 @@ export async function isInPlace(row: Row, call: Call, { standing, spooled }: Pre
   return (await standing.alike(name, [name])).includes(name);
 }
 
+/** Is a call's picture gone from everywhere it may lie, so that the row would be paid for again? */
+export async function isLost(row: Row, call: Call, { standing, spooled }: Present): Promise<boolean> {
+  const picture = call.closed?.picture;
+  if (!picture || spooled.has(callId(call))) return false;
+  for (const name of [picture.output, outputName(row, picture.ext), asideName(picture)]) {
+    if ((await standing.alike(name, [name])).includes(name)) return false;
+  }
+  return true;
+}
+
 /**
  * How a chosen row ends that needs no job, since its records know; the call decided it. Undefined: a worker must look
  * at it.

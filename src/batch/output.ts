@@ -1,6 +1,7 @@
 import { createCalls, type Calls } from '../records/calls.ts';
 import { createContents, type Contents } from '../records/content.ts';
 import { createRuns, type Runs } from '../records/runs.ts';
+import { createSightings, type Sightings } from '../records/sightings.ts';
 import { storeId } from '../records/store.ts';
 import { findStorage, openStorage } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -12,6 +13,7 @@ export interface Output {
   storage: Storage;
   calls: Calls;
   contents: Contents;
+  sightings: Sightings;
   runs: Runs;
 }
 
@@ -32,6 +34,7 @@ async function assemble(storage: Storage): Promise<Output> {
     storage,
     calls: createCalls(storage),
     contents: createContents(storage),
+    sightings: createSightings(storage),
     runs: createRuns(storage),
   };
 }

@@ -102,8 +102,10 @@ function countsText(found: Check, skipInvalid: boolean): string {
   ].join(', ');
 }
 
-function creditsText({ least, most, needed }: Check['credits']): string {
-  if (needed <= least) return `Credits: at least ${least}, at most ${most}`;
+function creditsText({ least, most, needed, maybeDone }: Check['credits']): string {
+  const maybe =
+    maybeDone > 0 ? `; ${plural(maybeDone, 'row')} may be done already: a picture has only another date` : '';
+  if (needed <= least) return `Credits: at least ${least}, at most ${most}${maybe}`;
   return `Credits: at most ${most}: the cap of ${most} is below the ${needed} credits that these rows need at least`;
 }
 

@@ -18,6 +18,7 @@ import {
   type Run,
   type Runs,
 } from '../../src/records/runs.ts';
+import { createSightings } from '../../src/records/sightings.ts';
 import { storeId } from '../../src/records/store.ts';
 import { openFolder } from '../../src/storage/local.ts';
 import type { Storage } from '../../src/storage/storage.ts';
@@ -408,6 +409,32 @@ describe('a content', () => {
     }
     expect(await contents.takers('f1')).toHaveLength(2);
     expect(await contents.takers('f2')).toEqual([]);
+  });
+});
+
+describe('a sighting', () => {
+  const facts = { kind: 'file', path: '/photos/a.jpg', bytes: 9, mtimeMs: 1.5, ino: 7 } as const;
+  const url = { kind: 'url', url: 'https://shop.example/a.jpg' } as const;
+
+  it('tells the content of the very same file, and of no other', async () => {
+    const sightings = createSightings(storage);
+    expect(await sightings.of([facts])).toBeUndefined();
+    await sightings.note([{ ...facts, sha256: 'aa' }, url]);
+    await sightings.note([{ ...facts, sha256: 'aa' }]);
+    expect(await createSightings(storage).of([url, facts])).toEqual([url, { ...facts, sha256: 'aa' }]);
+    for (const change of [{ path: '/b.jpg' }, { bytes: 10 }, { mtimeMs: 2 }, { ino: 8 }])
+      expect(await sightings.of([facts, { ...facts, ...change }])).toBeUndefined();
+  });
+
+  it('is none where it is damaged, and is written anew', async () => {
+    const sightings = createSightings(storage);
+    await sightings.note([{ ...facts, sha256: 'aa' }]);
+    const [bucket = ''] = await storage.list('.reshoot/seen');
+    const [name = ''] = await storage.list(`.reshoot/seen/${bucket.slice(0, -1)}`);
+    await writeFile(join(out, '.reshoot/seen', bucket, name), '{"v":1,"kind":"fi');
+    expect(await sightings.of([facts])).toBeUndefined();
+    await sightings.note([{ ...facts, sha256: 'aa' }]);
+    expect(await sightings.of([facts])).toEqual([{ ...facts, sha256: 'aa' }]);
   });
 });
 
