@@ -12,7 +12,9 @@ import { newRunId, type Run, type Steering } from '../records/runs.ts';
 import type { Books, Ledger } from '../throttle/ledger.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
 import type { Desks } from './desks.ts';
-import { createDraft, type Draft } from './draft.ts';
+import type { AskedFrom } from './asked.ts';
+import type { CarriedDraft } from './carry.ts';
+import { createDraft, type Draft, type PlanSource } from './draft.ts';
 import { feedLease } from './feed.ts';
 import { closeReplaced, type Replaced } from './finish.ts';
 import type { Output } from './output.ts';
@@ -47,8 +49,10 @@ export interface Planned extends DeskRun {
 
 /** A sound manifest with its rows. */
 export interface Checked {
-  manifest: Pick<Manifest, 'columns' | 'retry'>;
-  draft: Draft;
+  manifest: Pick<Manifest, 'columns' | 'retry' | 'notes'>;
+  draft: Draft | CarriedDraft;
+  /** What the rows were read from, where that can be told. */
+  asked?: Pick<AskedFrom, 'hash'> | undefined;
 }
 
 type PlanDesks = Pick<Desks, 'desk' | 'ledger' | 'queue'>;
@@ -110,6 +114,8 @@ export async function planRun(
       plan,
       rows: draft.rows,
       columns,
+      ...askedOf(checked),
+      ...('carriedFrom' in draft && { carried_from: draft.carriedFrom }),
     };
     await output.runs.writePlan(run.run, draft.lines());
     // It has made no call yet; those of earlier runs were looked at when the manifest was checked.
@@ -248,7 +254,7 @@ function identityOf({
 
 type RunOptions = Omit<Run, 'run' | 'started_at' | 'plan' | 'rows' | 'columns'>;
 
-function optionsOf(options: PlanOptions, { chosen }: Draft): RunOptions {
+function optionsOf(options: PlanOptions, { chosen }: PlanSource): RunOptions {
   return {
     v: 1,
     chosen,
@@ -270,14 +276,20 @@ function optionsOf(options: PlanOptions, { chosen }: Draft): RunOptions {
 }
 
 /** What makes two plans one: what is asked for, where it goes, and which rows are left out. */
-function planHash(draft: Draft, { origin, force, again }: PlanOptions): string {
+function planHash(draft: PlanSource, { origin, force, again }: PlanOptions): string {
   return createHash('sha256')
     .update(JSON.stringify([origin, force, draft.asked(), ...(again === undefined ? [] : [again])]))
     .digest('hex');
 }
 
+/** What the rows were read from, where they are planned as they were read. */
+function askedOf({ manifest, draft, asked }: Checked): Pick<Run, 'asked'> {
+  if (!asked || manifest.retry || ('hasEmbedded' in draft && draft.hasEmbedded)) return {};
+  return { asked: { hash: asked.hash, rows: draft.asked(), notes: manifest.notes } };
+}
+
 interface WholeDraft {
-  draft: Draft;
+  draft: Draft | CarriedDraft;
   columns: string[];
 }
 
@@ -286,6 +298,7 @@ interface WholeDraft {
  * stand in the report as they are.
  */
 async function wholeDraft({ manifest, draft }: Checked, output: Output): Promise<WholeDraft> {
+  if ('carriedFrom' in draft) return { draft, columns: manifest.columns };
   const own = draft.hasEmbedded ? await withFiles(draft, output) : draft;
   const whole = manifest.retry ? await mergedInto(own, output) : undefined;
   return whole ?? { draft: own, columns: manifest.columns };

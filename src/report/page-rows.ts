@@ -1,3 +1,4 @@
+import type { Row } from '../model.ts';
 import { isDone, type ReportRow } from './rows.ts';
 
 /** More rows than this make a page that no browser likes. */
@@ -5,7 +6,7 @@ const mostRows = 20_000;
 
 /** Chooses the rows that the page shows: all, or where there are too many those that are not done, then the first others. */
 export interface PageRows {
-  add(row: ReportRow): void;
+  add(row: Pick<ReportRow, 'status'> & { row: Pick<Row, 'row'> }): void;
   /** Is the row of this number shown? To be asked when all were added. */
   wanted(): (row: number) => boolean;
   /** How many rows are not shown. */

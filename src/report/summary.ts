@@ -96,7 +96,7 @@ export function createTally(facts: RunFacts): Tally {
   };
 }
 
-function noRows(): Record<RowStatus, number> {
+export function noRows(): Record<RowStatus, number> {
   return { succeeded: 0, skipped: 0, failed: 0, held: 0, cancelled: 0, not_attempted: 0, invalid: 0 };
 }
 
