@@ -16,6 +16,7 @@ const findingSchema = z.object({
   remedy: z.string(),
 });
 
+/** From what a run's rows were read: while that is the same, so are they. */
 const askedSchema = z.object({
   /** Of the manifest's bytes and of all else that its rows depend on. */
   hash: z.string(),
@@ -24,9 +25,6 @@ const askedSchema = z.object({
   /** What the check remarked upon. */
   notes: z.array(findingSchema),
 });
-
-/** From what a run's rows were read: while that is the same, so are they. */
-export type Asked = z.infer<typeof askedSchema>;
 
 const runSchema = z.object({
   v: z.literal(1),
