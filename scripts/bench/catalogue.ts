@@ -20,7 +20,7 @@ import { openFolder } from '../../src/storage/local.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Epoch milliseconds. */
-const startedAt = 1_793_491_200_000;
+const startedAt = 1_791_000_000_000;
 
 /** The smallest picture that is one. */
 const pixel = Buffer.from(

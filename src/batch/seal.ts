@@ -45,6 +45,8 @@ function lastingName(
 ): string | undefined {
   const known = knownSources(row.pictures, calls);
   if (!row.selected || row.invalid !== undefined || isNoted || !known) return undefined;
+  // The next plan would say something else of what stands at its name.
+  if (row.replaces) return undefined;
   const verdict = judge(row.route, calls, fingerprint(origin, row, known), later);
   if (verdict.is !== 'done' || calls.some((call) => !call.closed || spooled.has(callId(call))))
     return undefined;
