@@ -132,10 +132,10 @@ async function frameOf(
 ): Promise<Pick<ReportInput, 'run' | 'runs' | 'pageRows'>> {
   return {
     run: await factsOf(output, id, stop, finishedAt),
-    async pageRows(wanted) {
+    async pageRows(wanted, last) {
       const within = stop ? thumbsAfterStopMs : Infinity;
-      const made = await makeThumbs(output.storage, picturesOf(judged(wanted)), within);
-      return withThumbs(judged(wanted), made);
+      const made = await makeThumbs(output.storage, picturesOf(judged(wanted, last)), within);
+      return withThumbs(judged(wanted, last), made);
     },
     runs: await otherRuns(output, id),
   };
@@ -162,8 +162,8 @@ interface JudgedRow extends Judged {
   sides(): Sides;
 }
 
-/** The rows of a run, all or those that are wanted, in the manifest's order. */
-type JudgedRows = (wanted?: (row: number) => boolean) => AsyncIterable<JudgedRow>;
+/** The rows of a run, all or those that are wanted up to the last of them, in the manifest's order. */
+type JudgedRows = (wanted?: (row: number) => boolean, last?: number) => AsyncIterable<JudgedRow>;
 
 /** Looks at the records once; the rows can then be gone through as often as there are files to write. */
 export async function judgedRows(
@@ -176,8 +176,9 @@ export async function judgedRows(
   const notes = await output.runs.notes(id);
   const rules = rulesOf(run);
   const spooled = await spooledCalls(output.storage);
-  return async function* (wanted = () => true) {
+  return async function* (wanted = () => true, last = Infinity) {
     for await (const planned of rowsOf(output.runs.plan(id))) {
+      if (planned.place.row > last) return;
       if (!wanted(planned.place.row)) continue;
       const row = planned.read();
       const note = await notes(row.row);

@@ -14,8 +14,8 @@ export interface ReportInput {
   run: RunFacts;
   /** The rows of the latest manifest, in its order. */
   rows: () => AsyncIterable<ReportRow>;
-  /** Those of them that are wanted, with their thumbnails. */
-  pageRows: (wanted: (row: number) => boolean) => Promise<AsyncIterable<ReportRow>>;
+  /** Those of them that are wanted, with their thumbnails; none is wanted after the row numbered `last`. */
+  pageRows: (wanted: (row: number) => boolean, last: number) => Promise<AsyncIterable<ReportRow>>;
   /** Calls into this output of rows that have left the manifest; asked for when `rows` are through. */
   otherCalls: () => AsyncIterable<BookedCall>;
   /** The summaries of other runs into this output; one of the same run is replaced. */
@@ -65,7 +65,7 @@ export async function writeRest(
   const { columns } = input.run;
   const others = input.runs.filter(({ run }) => run !== summary.run);
   await put('runs.csv', runsCsv([...others, summary]));
-  const shown = await input.pageRows(chosen.wanted());
+  const shown = await input.pageRows(chosen.wanted(), chosen.last());
   await put('index.html', blocks(pageHtml(shown, { summary, columns, left: chosen.left() })));
   await put('summary.json', `${JSON.stringify(summary, null, 2)}\n`);
   return summary;
