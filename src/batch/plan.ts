@@ -13,7 +13,7 @@ import type { Books, Ledger } from '../throttle/ledger.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
 import type { Desks } from './desks.ts';
 import type { AskedFrom } from './asked.ts';
-import type { CarriedDraft } from './carry.ts';
+import type { CarriedDraft } from './unchanged.ts';
 import { createDraft, type Draft, type PlanSource } from './draft.ts';
 import { feedLease } from './feed.ts';
 import { closeReplaced, type Replaced } from './finish.ts';

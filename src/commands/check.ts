@@ -1,5 +1,5 @@
 import { askedFrom } from '../batch/asked.ts';
-import { carryOver } from '../batch/carry.ts';
+import { carryOver } from '../batch/unchanged.ts';
 import { checkManifest, type Check } from '../batch/check.ts';
 import { findOutput } from '../batch/output.ts';
 import type { Config } from '../config.ts';

@@ -19,7 +19,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { reportAgain } from '../../src/batch/finish.ts';
 import { openOutput } from '../../src/batch/output.ts';
 import { askedFrom } from '../../src/batch/asked.ts';
-import { carryOver } from '../../src/batch/carry.ts';
+import { carryOver } from '../../src/batch/unchanged.ts';
 import { readPlanOptions } from '../../src/commands/plan-options.ts';
 import { check } from '../../src/commands/check.ts';
 import { readConfig } from '../../src/config.ts';
