@@ -10,6 +10,8 @@ export const known: Record<string, string> = {
   'edit:meta': "BullMQ's options of the queue",
   'edit:stalled-check': "BullMQ's look for stalled jobs, expires",
   'account:<api>:log': 'calls of the last five windows, expires',
+  'account:<api>:log:paid': 'calls of the last 26 hours, at most 30 a minute',
+  'account:<api>:ends': 'requests that ended in the last window, expires',
   'account:<api>:state': 'how the account stands',
   'lease:feed:<run>': 'expires after 10 s',
   'lease:plan:<output>': 'expires after 10 s',
@@ -17,7 +19,7 @@ export const known: Record<string, string> = {
   workers: 'the living',
   limit: 'what all have agreed on',
 };
-const filling = new Set(['past', 'edit:events']);
+const filling = new Set(['past', 'edit:events', 'account:<api>:log:paid']);
 const ofJobs = /^edit:<run>\.<row>/;
 const runId = /r\d{8}T\d{9}-[0-9a-f]{6}/;
 

@@ -2,13 +2,14 @@ import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { codes, EditError, exitCodes, SurroundingsError, toError, type ErrorCode } from '../errors.ts';
 import type { Log } from '../log.ts';
-import type { Row } from '../model.ts';
+import type { Row, Source } from '../model.ts';
 import { isSame, livesHere, self, type Owner } from '../owner.ts';
 import type { Desk } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
 import type { RowEnd } from '../queue/progress.ts';
 import type { JobResult, JobState } from '../queue/worker.ts';
 import { callId, chargeOf, type Call } from '../records/call.ts';
+import type { Taker } from '../records/content.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Note, Run } from '../records/runs.ts';
 import { backoffMs, judge, type Due, type RowRules, type Verdict } from '../records/state.ts';
@@ -20,6 +21,7 @@ import type { Input, InputReader } from './input.ts';
 import { exists, outputName, place, spoolFiles } from './keep.ts';
 import type { Output } from './output.ts';
 import type { Step } from './steps.ts';
+import { createWaitingLine } from './waiting-line.ts';
 
 export interface EditorOptions {
   origin: string;
@@ -66,6 +68,9 @@ const elsewhereMs = 1000;
 
 const done: JobResult = { is: 'done' };
 
+/** Names a row over all runs. */
+const nameOf = ({ run, place }: RowJob): string => `${run}.${place.row}`;
+
 /** What is known while a row is worked on. */
 interface Work {
   job: RowJob;
@@ -87,6 +92,7 @@ export function createEditor(options: EditorOptions): Editor {
   const step = (name: Step): void => options.onStep?.(name);
   const faults = new Map<string, number>();
   const inFlight = new Set<string>();
+  const line = createWaitingLine();
 
   const edit: Editor = async (job, output, state) => {
     const run = await output.runs.read(job.run);
@@ -102,11 +108,9 @@ export function createEditor(options: EditorOptions): Editor {
         sources: [],
       });
     }
-    const known = knownSources(row.pictures, calls);
-    if (known) {
-      const verdict = await judged(work, fingerprint(origin, row, known));
-      if (verdict.is !== 'due') return settleVerdict(work, verdict);
-    }
+    const known = knownSources(row.pictures, [...calls, ...line.leave(nameOf(job))]);
+    const decided = known && (await decideOrTake(work, fingerprint(origin, row, known), known));
+    if (decided) return decided;
     step('looked up');
     return readAndCall(work);
   };
@@ -166,37 +170,66 @@ export function createEditor(options: EditorOptions): Editor {
     try {
       step('read');
       const paid = fingerprint(origin, work.row, input.sources);
-      return (await settleByContent(work, paid, input)) ?? (await callUntilDecided(work, paid, input));
+      return (await decideOrTake(work, paid, input.sources)) ?? (await callUntilDecided(work, paid, input));
     } finally {
       input.release();
     }
   };
 
-  /** Finished before under another id: its picture is put at this row's name too, without a call. */
-  const settleByContent = async (
+  /**
+   * Settles a row that needs no call. Rows that ask for the same are one piece of work: who takes it on sends it, the
+   * others wait for that row's end and share it. Undefined: this row has taken it on.
+   */
+  const decideOrTake = async (
     work: Work,
     paid: string,
-    { sources }: Input,
+    sources: Source[],
   ): Promise<JobResult | undefined> => {
-    const { output, row, rules } = work;
-    const finished = rules.force ? undefined : await output.contents.find(paid);
-    if (!finished || finished.id === row.id) return undefined;
-    const payer = (await output.calls.story(finished.id)).find(({ n }) => n === finished.n);
-    const picture = payer?.closed?.picture;
-    if (!payer || !picture || !(await place(output.storage, payer, picture, row, work.calls)))
-      return undefined;
-    return settleWithNote(work, {
-      status: 'skipped',
-      paid_by: finished,
-      output: outputName(row, picture.ext),
-      sources,
-    });
+    const { job, output, row } = work;
+    for (;;) {
+      const own = await judged(work, paid);
+      if (own.is === 'done') return settleVerdict(work, own, sources);
+      // Before the records are read: who is settled makes no further call.
+      const isSettled = await desk.settled(job.run);
+      const takers = await output.contents.takers(paid);
+      const { id, run, row: taken = 0 } = takers.at(-1) ?? {};
+      const isOwn = run === job.run && id === row.id;
+      const isAtIt = run === job.run && !isOwn && !isSettled(taken);
+      const others = await callsOfOthers(work, takers, isAtIt ? id : undefined);
+      const theirs = others && (await judged(work, paid, others));
+      if (theirs?.is === 'done') return settleVerdict(work, theirs, sources);
+      if (own.is !== 'due') return settleVerdict(work, own, sources);
+      if (isAtIt || !theirs) return line.wait(nameOf(job), sources);
+      if (theirs.is !== 'due') return settleVerdict(work, theirs, sources);
+      const taker = { id: row.id, run: job.run, row: row.row };
+      if (isOwn || (await output.contents.take(paid, taker, takers.length))) return undefined;
+    }
+  };
+
+  /**
+   * The calls of other rows that took the same on, by time, with what dead processes left cleared up, but for the row
+   * that is at it and does so itself. Undefined: a living process has one of them in flight.
+   */
+  const callsOfOthers = async (
+    { job, output, row }: Work,
+    takers: Partial<Taker>[],
+    atIt: string | undefined,
+  ): Promise<Call[] | undefined> => {
+    const ids = new Set(takers.flatMap(({ id }) => (id === undefined || id === row.id ? [] : [id])));
+    const calls: Call[] = [];
+    for (const id of ids) {
+      const story =
+        id === atIt ? await output.calls.story(id) : await catchUp(job.run, { ...row, id }, output);
+      if (!story) return undefined;
+      calls.push(...story);
+    }
+    return calls.sort((a, b) => Date.parse(a.started_at) - Date.parse(b.started_at));
   };
 
   const callUntilDecided = async (work: Work, paid: string, input: Input): Promise<JobResult> => {
     for (let free = 0; ;) {
       const verdict = await judged(work, paid);
-      if (verdict.is !== 'due') return settleVerdict(work, verdict, input);
+      if (verdict.is !== 'due') return settleVerdict(work, verdict, input.sources);
       const slot = await takeSlot(work, verdict.due);
       if ('is' in slot) return slot;
       step('slot taken');
@@ -231,14 +264,19 @@ export function createEditor(options: EditorOptions): Editor {
     }
   };
 
-  /** The row's verdict; a picture that somebody has deleted doesn't count as done. */
-  const judged = async (work: Work, paid: string): Promise<Verdict> => {
+  /** The row's verdict by these calls; a picture that somebody has deleted doesn't count as done. */
+  const judged = async (
+    { output, row, rules, calls: own }: Work,
+    paid: string,
+    calls = own,
+  ): Promise<Verdict> => {
+    let left = calls;
     for (;;) {
-      const verdict = judge(work.row.route, work.calls, paid, work.rules);
+      const verdict = judge(row.route, left, paid, rules);
       const picture = verdict.is === 'done' ? verdict.call.closed?.picture : undefined;
       if (verdict.is !== 'done' || !picture) return verdict;
-      if (await place(work.output.storage, verdict.call, picture, work.row, work.calls)) return verdict;
-      work.calls = work.calls.map((call) => (call === verdict.call ? { ...call, fingerprint: '' } : call));
+      if (await place(output.storage, verdict.call, picture, row, own)) return verdict;
+      left = left.with(left.indexOf(verdict.call), { ...verdict.call, fingerprint: '' });
     }
   };
 
@@ -316,32 +354,31 @@ export function createEditor(options: EditorOptions): Editor {
   const settleVerdict = async (
     work: Work,
     verdict: Exclude<Verdict, { is: 'due' }>,
-    input?: Input,
+    sources: Source[],
   ): Promise<JobResult> => {
+    const { job, output, row } = work;
     const { call } = verdict;
-    const own = call.run === work.job.run;
+    const isOwn = call.id === row.id;
+    const isOfRun = isOwn && call.run === job.run;
     if (verdict.is === 'done') {
       step('kept');
-      await work.output.contents.note(call.fingerprint, { id: call.id, n: call.n });
-      await rm(spoolFiles(work.output.storage, call).bin, { force: true });
-      options.onKept(work.output, work.row, call);
-      if (own) return settleRow(work, 'succeeded');
+      if (isOwn) {
+        await rm(spoolFiles(output.storage, call).bin, { force: true });
+        options.onKept(output, row, call);
+      }
+      if (isOfRun) return settleRow(work, 'succeeded');
       const picture = call.closed?.picture;
-      const output = picture && outputName(work.row, picture.ext);
-      return settleWithNote(work, {
-        status: 'skipped',
-        paid_by: call,
-        output,
-        sources: input?.sources ?? call.sources,
-      });
+      const name = picture && outputName(row, picture.ext);
+      return settleWithNote(work, { status: 'skipped', paid_by: call, output: name, sources });
     }
-    if (verdict.is === 'held' && call.on_unknown !== 'hold') await work.output.calls.hold(call);
-    if (own) return settleRow(work, verdict.is, verdict.code);
+    if (verdict.is === 'held' && call.on_unknown !== 'hold') await output.calls.hold(call);
+    if (isOfRun) return settleRow(work, verdict.is, verdict.code);
     const note = {
       status: verdict.is,
       error_code: verdict.code,
-      error_message: call.closed?.error_message,
-      sources: call.sources,
+      error_message: call.closed?.error_message ?? `${verdict.code}: ${codes[verdict.code].says}`,
+      ...(!isOwn && { paid_by: call }),
+      sources,
     };
     return settleWithNote(work, note, verdict.is === 'failed' ? 'failed before' : verdict.is);
   };
@@ -387,8 +424,8 @@ export function createEditor(options: EditorOptions): Editor {
   };
 
   /** Counts a row's unexpected errors in this process: one that never goes away must not keep the run from ending. */
-  function isFinal({ run, place }: RowJob): boolean {
-    const id = `${run}.${place.row}`;
+  function isFinal(job: RowJob): boolean {
+    const id = nameOf(job);
     const times = (faults.get(id) ?? 0) + 1;
     faults.set(id, times);
     return times >= mostFaults;

@@ -3,7 +3,7 @@ import type { RowEnd } from '../queue/progress.ts';
 import { callId, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import { judge, type RowRules } from '../records/state.ts';
-import { outputName } from './keep.ts';
+import { asideName, outputName } from './keep.ts';
 import type { Standing } from './standing.ts';
 
 /** What stands in an output. */
@@ -13,12 +13,14 @@ export interface Present {
   spooled: ReadonlySet<string>;
 }
 
-/** Is a call's picture at the row's name, as far as that can be told without reading it? */
+/** Is a call's picture at the row's name, as far as that can be told without reading it? One that made room before may not be. */
 export async function isInPlace(row: Row, call: Call, { standing, spooled }: Present): Promise<boolean> {
   const picture = call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
   // Moved or renamed, deleted, or put there by a process that died before it was done.
   if (name === undefined || name !== picture?.output || spooled.has(callId(call))) return false;
+  const aside = asideName(picture);
+  if ((await standing.alike(aside, [aside])).includes(aside)) return false;
   return (await standing.alike(name, [name])).includes(name);
 }
 

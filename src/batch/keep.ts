@@ -55,11 +55,19 @@ export async function place(
       `${name} leads out of the output through a link: remove the link, then run again`,
     );
   }
-  if (name === picture.output && (await storage.stat(name)) && !(await exists(bin))) return true;
-  // What stands at its name can't be this call's own: its picture isn't there yet.
-  const others = story.filter((other) => other !== call);
-  await makeRoom(storage, name, picture.sha256, row, others);
-  for (const from of [picture.output, replacedName(picture.output, picture.sha256)]) {
+  // Its own picture made room for another's, which stands there now.
+  const gaveWay = await storage.stat(asideName(picture));
+  if (name === picture.output && !gaveWay && (await storage.stat(name)) && !(await exists(bin))) return true;
+  // Else what stands at its name can't be this call's own: its picture isn't there yet.
+  await makeRoom(
+    storage,
+    name,
+    picture.sha256,
+    row,
+    gaveWay ? story : story.filter((other) => other !== call),
+  );
+  if ((await storage.hash(name)) === picture.sha256) return true;
+  for (const from of [picture.output, asideName(picture)]) {
     if (await storage.copy(from, name, picture.sha256)) return true;
   }
   if (!(await exists(bin))) return false;
@@ -95,6 +103,10 @@ async function makeRoom(
 function replacedName(name: string, sha256: string): string {
   return `.reshoot/replaced/${name}~${sha256.slice(0, 16)}${extname(name)}`;
 }
+
+/** Where a picture lies that made room at its name. */
+export const asideName = ({ output, sha256 }: Pick<CallPicture, 'output' | 'sha256'>): string =>
+  replacedName(output, sha256);
 
 /** What a spooled answer holds, read again from the disk. */
 export async function spooledFacts(bin: string): Promise<{ sha256: string; bytes: number }> {

@@ -1,3 +1,4 @@
+import { printable } from '../cells.ts';
 import { codes, type ErrorCode } from '../errors.ts';
 import type { Row, RowStatus, Source } from '../model.ts';
 import type { ReportCall, ReportRow } from '../report/rows.ts';
@@ -40,8 +41,11 @@ function concluded(evidence: Evidence): Conclusion {
   const brought = own.findLast((call) => call.closed?.picture);
   if (brought) return withPicture('succeeded', row, brought);
   if (note?.status === 'skipped' && payer)
-    return { ...withPicture('skipped', row, payer), output: note.output ?? row.output };
-  if (note) return withNote(note, calls);
+    return withPayer(row, payer, {
+      ...withPicture('skipped', row, payer),
+      output: note.output ?? row.output,
+    });
+  if (note) return payer ? withPayer(row, payer, withNote(note, calls)) : withNote(note, calls);
   const known: Source[] | undefined = knownSources(row.pictures, calls);
   // What a run was told to do again says nothing of the rows that it left out.
   const told = row.selected ? rules : { ...rules, force: false, again: false };
@@ -102,6 +106,17 @@ function withNote(note: Note, calls: Call[]): Conclusion {
     ...(note.error_code && { errorCode: note.error_code, retryable: isRetryable(note.error_code) }),
     errorMessage: note.error_message ?? last?.closed?.error_message ?? '',
   };
+}
+
+/** Says which row's call it was, where that is another's. */
+function withPayer(row: Row, payer: Call, conclusion: Conclusion): Conclusion {
+  if (payer.id === row.id) return conclusion;
+  const id = printable(payer.id, 80);
+  const { errorMessage: before } = conclusion;
+  if (conclusion.status !== 'skipped')
+    return { ...conclusion, errorMessage: `${before} (asked once, for row "${id}", call ${payer.n})` };
+  const note = `note: row "${id}" asked for the same and paid for it (call ${payer.n})`;
+  return { ...conclusion, errorMessage: before ? `${note}; ${before}` : note };
 }
 
 function withFailure(status: RowStatus, call: Call): Conclusion {

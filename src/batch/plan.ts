@@ -10,6 +10,7 @@ import type { Desk, DeskRun } from '../queue/desk.ts';
 import { addUp } from '../records/books.ts';
 import { newRunId, type Run, type Steering } from '../records/runs.ts';
 import type { Books, Ledger } from '../throttle/ledger.ts';
+import { carryNotes } from './carry.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
 import type { Desks } from './desks.ts';
 import type { AskedFrom } from './asked.ts';
@@ -117,7 +118,9 @@ export async function planRun(
       ...askedOf(checked),
       ...('carriedFrom' in draft && { carried_from: draft.carriedFrom }),
     };
+    const before = (await output.runs.list()).at(-1);
     await output.runs.writePlan(run.run, draft.lines());
+    if (before !== undefined) await carryNotes(output, before, run, draft);
     // It has made no call yet; those of earlier runs were looked at when the manifest was checked.
     const opened = await begin(run, output, desks, options, checkedMs, draft.done);
     return { ...opened, how: 'new', was: 'running', replaced };

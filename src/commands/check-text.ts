@@ -3,9 +3,10 @@ import type { Check } from '../batch/check.ts';
 import { printable } from '../cells.ts';
 import { plural } from '../report/text.ts';
 import type { Finding } from '../model.ts';
+import { costOf, costText, type Price } from './price.ts';
 
 /** What `check --json` prints, in pieces: its lists may hold a million items. */
-export function* checkDocument(file: string, found: Check): Generator<string> {
+export function* checkDocument(file: string, found: Check, price: Price | undefined): Generator<string> {
   const { manifest, changes } = found;
   yield* jsonObject(
     {
@@ -21,6 +22,7 @@ export function* checkDocument(file: string, found: Check): Generator<string> {
         at_most: found.credits.most,
         needed_at_least: found.credits.needed,
       },
+      ...(price && { cost: costDocument(found.credits, price) }),
       seconds_at_the_limit: Math.round(found.atLimitMs / 1000),
       bytes_to_send: found.uploadBytes,
       seconds_to_send_at_10_mbit: Math.round(sendSeconds(found)),
@@ -29,6 +31,14 @@ export function* checkDocument(file: string, found: Check): Generator<string> {
     '',
   );
   yield '\n';
+}
+
+function costDocument({ least, most }: Check['credits'], price: Price): Record<string, unknown> {
+  return {
+    at_least: Number(costOf(least, price)),
+    at_most: Number(costOf(most, price)),
+    currency: price.currency === '' ? null : price.currency,
+  };
 }
 
 function changesDocument({ sentBefore, ...lists }: Changes): Record<string, unknown> {
@@ -61,13 +71,19 @@ function* jsonList(items: Iterable<unknown>, indent: string): Generator<string> 
 }
 
 /** What `check` prints for people, in pieces. */
-export function* checkText(file: string, found: Check, skipInvalid: boolean): Generator<string> {
+export function* checkText(
+  file: string,
+  found: Check,
+  skipInvalid: boolean,
+  price: Price | undefined,
+): Generator<string> {
   const { findings, due, changes, manifest } = found;
   for (const finding of findings) yield `${line(finding)}\n`;
   for (const note of manifest.notes) yield `note: ${line(note)}\n`;
   yield `${printable(file)}: ${countsText(found, skipInvalid)}\n`;
   if (due > 0) {
     yield `${creditsText(found.credits)}\n`;
+    if (price) yield `In money: ${costText(found.credits.least, found.credits.most, price)}\n`;
     yield `${timeText(found.atLimitMs)}\n`;
     yield `To send: ${size(found.uploadBytes)}; at 10 Mbit/s that takes ${duration(sendSeconds(found))}\n`;
   }

@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import { exitCodes, type ExitCode } from '../errors.ts';
 import { checkDocument, checkText, inBlocks } from './check-text.ts';
 import type { Io } from './io.ts';
-import { readPlanOptions, type PlanFlags } from './plan-options.ts';
+import { readCreditPrice, readPlanOptions, type PlanFlags } from './plan-options.ts';
 
 /** Reads and validates everything, spends nothing, says what a run would do and cost. */
 export async function check(file: string, flags: PlanFlags, config: Config, io: Io): Promise<ExitCode> {
@@ -17,7 +17,8 @@ export async function check(file: string, flags: PlanFlags, config: Config, io: 
   const carried = await carryOver(asked, options, output);
   const found = carried?.check ?? (await checkManifest(file, options, { target, output }));
   const { skipInvalid } = options.manifest;
-  const said = flags.json ? checkDocument(file, found) : checkText(file, found, skipInvalid);
+  const price = readCreditPrice(flags);
+  const said = flags.json ? checkDocument(file, found, price) : checkText(file, found, skipInvalid, price);
   for (const text of inBlocks(said)) io.out(text);
   return refuses(found, skipInvalid) ? exitCodes.usage : exitCodes.ok;
 }

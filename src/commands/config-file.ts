@@ -34,7 +34,7 @@ interface ConfigurableCommand {
 type Settings = Map<string, string | boolean | string[]>;
 
 /** What only the file can say: as an option it would be given anew with every command. */
-const fileSettings: readonly KnownOption[] = ['maxCreditsPerDay', 'timeZone'].map((name) => ({
+const fileSettings: readonly KnownOption[] = ['maxCreditsPerDay', 'timeZone', 'creditPrice'].map((name) => ({
   name: () => name,
   attributeName: () => name,
   isBoolean: () => false,

@@ -7,6 +7,7 @@ import { formatFlaw } from '../manifest/load.ts';
 import { templateFlaw } from '../manifest/names.ts';
 import { encodingFlaw } from '../manifest/text.ts';
 import { allowedRatios, allowedSizes, readRatio, readRoute, readSize } from '../manifest/values.ts';
+import { readPrice, type Price } from './price.ts';
 
 /** Options of whatever makes calls, as commander hands them over. */
 export interface LimitFlags {
@@ -21,9 +22,10 @@ export interface LimitFlags {
   json?: boolean;
   quiet?: boolean;
   verbose?: boolean;
-  /** Of `reshoot.yaml` alone, as the next. */
+  /** Of `reshoot.yaml` alone, as the next two. */
   maxCreditsPerDay?: string;
   timeZone?: string;
+  creditPrice?: string;
 }
 
 /** Options of `check` and `run`. */
@@ -61,6 +63,7 @@ const kinds = {
   'max-credits': whole,
   maxCreditsPerDay: whole,
   timeZone: [readZone, 'write a time zone such as Europe/Berlin or UTC'],
+  creditPrice: [readPrice, 'write what a credit costs, such as 0.04 USD'],
   'retry-budget': [readPercent, 'write a share such as 10%'],
   'on-unknown': [readOnUnknown, 'write retry or hold'],
   halt: [readHalt, 'write fail=10% or never'],
@@ -129,6 +132,11 @@ export function readLimits(flags: LimitFlags, config: Config): Limits {
     windowMs: config.rateWindowMs,
     origin: config.baseUrl,
   };
+}
+
+/** What a credit costs; undefined: `reshoot.yaml` doesn't say. @throws UsageError for what is no price */
+export function readCreditPrice({ creditPrice }: LimitFlags): Price | undefined {
+  return readGiven('creditPrice', creditPrice);
 }
 
 /** The words of `A,B`. */

@@ -9,9 +9,10 @@ import { UsageError } from '../errors.ts';
 import { refuses } from './check.ts';
 import { checkDocument, checkText, inBlocks } from './check-text.ts';
 import type { Io } from './io.ts';
-import { readPlanOptions, type PlanFlags } from './plan-options.ts';
+import { readCreditPrice, readPlanOptions, type LimitFlags, type PlanFlags } from './plan-options.ts';
+import { costText } from './price.ts';
 
-/** Above this many credits a person is asked first. */
+/** A person is asked first where more credits than this may be spent. */
 const askAbove = 100;
 
 /** A sound manifest that its user wants done. */
@@ -44,18 +45,19 @@ export async function prepare(
   const { check: found, draft } = (await carryOver(asked, options, output)) ?? (await drafted());
   await asked?.expectUnchanged();
   const { skipInvalid } = options.manifest;
+  const price = readCreditPrice(flags);
   const say = (pieces: Iterable<string>, to: (text: string) => void): void => {
     for (const text of inBlocks(pieces)) to(text);
   };
   if (refuses(found, skipInvalid)) {
-    say(checkText(file, found, skipInvalid), io.err);
+    say(checkText(file, found, skipInvalid, price), io.err);
     // Rows can be left out; what is wrong with the whole table or the output can't.
     const otherwise = refuses(found, true) ? '' : ', or leave such rows out with --skip-invalid';
     io.err(`Nothing was sent. Mend what is said above${otherwise}.\n`);
-    if (flags.json) say(checkDocument(file, found), io.out);
+    if (flags.json) say(checkDocument(file, found, price), io.out);
     return undefined;
   }
-  if (!flags.quiet) say(checkText(file, found, skipInvalid), io.err);
+  if (!flags.quiet) say(checkText(file, found, skipInvalid, price), io.err);
   found.close();
   if (await agreed(found, flags, io)) {
     const checked = { manifest: found.manifest, draft, asked };
@@ -67,12 +69,14 @@ export async function prepare(
 
 /** Does a person who is there agree to what may be spent? */
 export async function agreed(
-  found: Pick<Check, 'credits'>,
-  flags: Pick<PlanFlags, 'yes'>,
+  { credits }: Pick<Check, 'credits'>,
+  flags: LimitFlags,
   io: Io,
 ): Promise<boolean> {
-  if (flags.yes || !io.ask || found.credits.least <= askAbove) return true;
-  const { least, most } = found.credits;
-  const answer = await io.ask(`This spends ${least} to ${most} credits. Go on? [y/N] `);
+  const { least, most } = credits;
+  if (flags.yes || !io.ask || most <= askAbove) return true;
+  const price = readCreditPrice(flags);
+  const cost = price ? ` (${costText(least, most, price)})` : '';
+  const answer = await io.ask(`This spends ${least} to ${most} credits${cost}. Go on? [y/N] `);
   return /^\s*(y|yes|是|好)\s*$/i.test(answer);
 }

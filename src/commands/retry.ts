@@ -9,8 +9,9 @@ import { rowStatuses, type RowStatus } from '../model.ts';
 import { plural } from '../report/text.ts';
 import { line } from './check-text.ts';
 import type { Io } from './io.ts';
-import { readGivenRoute, readLimits, readList, type LimitFlags } from './plan-options.ts';
+import { readCreditPrice, readGivenRoute, readLimits, readList, type LimitFlags } from './plan-options.ts';
 import { agreed } from './prepare.ts';
+import { costText } from './price.ts';
 import { workOn } from './run.ts';
 
 /** Options of `retry`. */
@@ -51,8 +52,10 @@ export async function retry(
   const options = { ...limits, file, force, again: asked };
   const credits = creditsOf(due, options);
   const { least, most } = credits;
+  const price = readCreditPrice(flags);
+  const cost = price ? `; in money: ${costText(least, most, price)}` : '';
   if (!flags.quiet)
-    io.err(`${plural(due, 'row')} to do again. Credits: at least ${least}, at most ${most}\n`);
+    io.err(`${plural(due, 'row')} to do again. Credits: at least ${least}, at most ${most}${cost}\n`);
   if (!(await agreed({ credits }, flags, io))) {
     io.err('Nothing was sent.\n');
     return exitCodes.usage;

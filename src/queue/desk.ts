@@ -104,7 +104,7 @@ export function createDesk(redis: Redis, namespace: string): Desk {
     past: async () => readable(await redis.lrange(key('past'), 0, -1), pastRunSchema),
     async clear() {
       const submitted = (await redis.eval(dropScript, 1, key('runs'))) as string[];
-      const stay = new Set(['workers', 'accounts', 'limit', 'past', 'runs'].map((name) => key(name)));
+      const stay = new Set(['workers', 'holders', 'limit', 'past', 'runs'].map((name) => key(name)));
       const isHeld = async (name: string): Promise<boolean> =>
         name.startsWith(key('lease', '')) &&
         (await presence.holder(name.slice(key('lease', '').length))) !== undefined;

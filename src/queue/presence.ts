@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { z } from 'zod';
 import { UsageError } from '../errors.ts';
 import { isSame, livesHere, ownerSchema, self, type Owner } from '../owner.ts';
 import type { DeskKey } from './keys.ts';
@@ -50,6 +51,7 @@ const releaseScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redi
 
 export function createPresence(redis: Redis, key: DeskKey): Presence {
   const me = JSON.stringify(self);
+  let ours: string[] = [];
   const beat = async (what: string, entered: string[]): Promise<string[]> =>
     (await redis.eval(beatScript, 1, key(what), heartbeatLifeMs, ...entered)) as string[];
   const heard = async (...entered: string[]): Promise<Owner[]> => {
@@ -63,13 +65,21 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
 
   return {
     async beat(accounts = []) {
-      await beat('accounts', accounts);
+      ours = accounts.map((account) => JSON.stringify({ account, owner: self }));
+      await beat('holders', ours);
       return heard(me);
     },
-    accounts: () => beat('accounts', []),
+    async accounts() {
+      const held = (await beat('holders', [])).map((text) => heldSchema.parse(JSON.parse(text)));
+      return [
+        ...new Set(held.flatMap(({ account, owner }) => (livesHere(owner) === false ? [] : [account]))),
+      ];
+    },
     living: () => heard(),
     async leave() {
       await redis.zrem(key('workers'), me);
+      // Else others would wait for what it might do.
+      if (ours.length > 0) await redis.zrem(key('holders'), ...ours);
     },
     async agree(limit, windowMs) {
       const mine = `${limit} calls in ${windowMs / 1000} s`;
@@ -98,5 +108,8 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
     },
   };
 }
+
+/** An account that a process has a key for. */
+const heldSchema = z.object({ account: z.string(), owner: ownerSchema });
 
 const parseOwner = (text: string): Owner => ownerSchema.parse(JSON.parse(text));

@@ -1,39 +1,55 @@
 import { z } from 'zod';
 import type { RecordFiles } from './files.ts';
 
-const schema = z.object({ v: z.literal(1), id: z.string(), n: z.number().int().positive() });
+const schema = z.discriminatedUnion('v', [
+  z.object({ v: z.literal(2), id: z.string(), run: z.string(), row: z.number().int().positive() }),
+  // Written when the work was finished; later versions write it before the first call.
+  z
+    .object({ v: z.literal(1), id: z.string(), n: z.number().int().positive() })
+    .transform(({ id }) => ({ id })),
+]);
 
-/** Where a finished fingerprint's call is on record. */
-type Finished = Omit<z.infer<typeof schema>, 'v'>;
-
-/** Finished work by its content: finds the call that paid for a fingerprint, under whatever id that was. */
-export interface Contents {
-  find(fingerprint: string): Promise<Finished | undefined>;
-  /** Notes a finished fingerprint; the first note stands. */
-  note(fingerprint: string, finished: Finished): Promise<void>;
+/** A row that took a content on, and in which run. */
+export interface Taker {
+  id: string;
+  run: string;
+  row: number;
 }
 
-/** One small file a finished fingerprint: `.reshoot/done/<aa>/<fingerprint>.json`. Version 1. */
+/**
+ * Who sends a fingerprint, under whatever id: of rows that ask for the same one takes it on, and the others share what
+ * comes of it.
+ */
+export interface Contents {
+  /** Everybody who ever took it on, in order; of a damaged or old note only what it tells. */
+  takers(fingerprint: string): Promise<Partial<Taker>[]>;
+  /** Takes it on after so many others. False: somebody else was quicker. */
+  take(fingerprint: string, taker: Taker, after: number): Promise<boolean>;
+}
+
+/** One small file a taker, each created exclusively: `.reshoot/done/<aa>/<fingerprint>.json`, `….2.json`. Version 2. */
 export function createContents(files: RecordFiles): Contents {
   return {
-    async find(fingerprint) {
-      const text = await files.read(nameOf(fingerprint));
-      // Derived, so a damaged note is none; the calls themselves know it too.
-      return text && parsed(text.toString('utf8'));
+    async takers(fingerprint) {
+      const takers: Partial<Taker>[] = [];
+      for (;;) {
+        const text = await files.read(nameOf(fingerprint, takers.length));
+        if (!text) return takers;
+        takers.push(parsed(text.toString('utf8')));
+      }
     },
-    async note(fingerprint, finished) {
-      await files.create(nameOf(fingerprint), `${JSON.stringify({ v: 1, ...finished })}\n`);
-    },
+    take: (fingerprint, { id, run, row }, after) =>
+      files.create(nameOf(fingerprint, after), `${JSON.stringify({ v: 2, id, run, row })}\n`),
   };
 }
 
-function parsed(text: string): Finished | undefined {
+function parsed(text: string): Partial<Taker> {
   try {
     return schema.parse(JSON.parse(text));
   } catch {
-    return undefined;
+    return {};
   }
 }
 
-const nameOf = (fingerprint: string): string =>
-  `.reshoot/done/${fingerprint.slice(0, 2)}/${fingerprint}.json`;
+const nameOf = (fingerprint: string, before: number): string =>
+  `.reshoot/done/${fingerprint.slice(0, 2)}/${fingerprint}${before === 0 ? '' : `.${before + 1}`}.json`;

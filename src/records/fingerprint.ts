@@ -25,7 +25,7 @@ export function fingerprint(
  * The row's sources without reading a byte, from earlier calls that saw the very same files (path, size, time of
  * change, inode); undefined where a file is new or has changed.
  */
-export function knownSources(pictures: Picture[], calls: Call[]): Source[] | undefined {
+export function knownSources(pictures: Picture[], calls: Pick<Call, 'sources'>[]): Source[] | undefined {
   const seen = calls.flatMap((call) => call.sources);
   const known = pictures.map((picture) =>
     picture.kind === 'url' ? picture : seen.findLast((source) => isUnchanged(picture, source)),

@@ -114,7 +114,7 @@ const noteSchema = z.object({
   status: z.enum(['skipped', 'failed', 'held']),
   error_code: z.enum(Object.keys(codes) as [ErrorCode, ...ErrorCode[]]).optional(),
   error_message: z.string().optional(),
-  /** The call that paid for a skipped row's picture, and that row's id: perhaps not its own. */
+  /** The call that paid for a skipped row's picture, and that row's id: perhaps not its own; else another row's call that decided. */
   paid_by: z.object({ id: z.string(), n: z.number().int() }).optional(),
   /** A skipped row's own name below the output. */
   output: z.string().optional(),

@@ -197,7 +197,12 @@ redis.call('HDEL', KEYS[2], ARGV[1])
 export const settle = `${clock}${books}${paid}
 if not current(KEYS[1]) then return {'rebuild'} end
 if ARGV[2] == 'no' then redis.call('ZREM', paidKey(KEYS[4]), ARGV[6]) end
-if ARGV[5] == '0' then redis.call('ZREM', KEYS[4], ARGV[6]) end
+if ARGV[5] == '0' then
+  -- An account that was to be tried with it has not been tried.
+  local at, probed = redis.call('ZSCORE', KEYS[4], ARGV[6]), redis.call('HGET', KEYS[3], 'probed')
+  if at and probed and tonumber(at) == tonumber(probed) then redis.call('HDEL', KEYS[3], 'probed') end
+  redis.call('ZREM', KEYS[4], ARGV[6])
+end
 if ARGV[4] == '1' then
   redis.call('HDEL', KEYS[3], 'refusing', 'firewall')
   -- A call that was out already when the account was parked says nothing of it.

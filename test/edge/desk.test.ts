@@ -280,7 +280,7 @@ describe('clear', () => {
     await desk.clear();
     await queue.close();
     const keys = throttleKeys('reshoot', 'https://api.example');
-    const names = ['limit', 'workers', 'accounts', 'lease:plan:s'].map((name) => `{reshoot}:${name}`);
+    const names = ['limit', 'workers', 'holders', 'lease:plan:s'].map((name) => `{reshoot}:${name}`);
     const kept = [keys.log('a'), keys.state('a'), ...names];
     expect((await redis.keys('*')).toSorted()).toEqual([...before, ...kept].toSorted());
     expect(before).toHaveLength(others.length * 11 + 1);

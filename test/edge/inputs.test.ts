@@ -146,6 +146,19 @@ describe('check', () => {
       code: 2,
       stderr: expect.stringContaining('--concurrency zero: write auto or'),
     });
+    await writeFile(join(rig.dir, 'reshoot.yaml'), 'creditPrice: 0.04 USD\nskip-invalid: true\n');
+    expect(await of()).toContain('Credits: at least 30, at most 43\nIn money: 1.20 to 1.72 USD\n');
+    const { stdout } = await rig.run(['check', file, '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({
+      credits: { at_least: 30, at_most: 43 },
+      cost: { at_least: 1.2, at_most: 1.72, currency: 'USD' },
+    });
+    await writeFile(join(rig.dir, 'reshoot.yaml'), 'creditPrice: cheap\n');
+    expect(await rig.run(['check', file])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('reshoot.yaml:1:14: creditPrice: cheap: write what a credit costs'),
+    });
+    await rm(join(rig.dir, 'reshoot.yaml'));
     const whole = await table('whole.csv', [
       ['id', 'image'],
       ['r1', 'pictures/p.png'],
@@ -160,18 +173,8 @@ describe('check', () => {
   });
 });
 
-it('who answers no to the question is told that nothing was sent', async () => {
-  await open();
-  const file = await rig.manifest(prompts(101));
-  let told = '';
-  const io: Io = {
-    out: () => undefined,
-    err: (text) => void (told += text),
-    stop: new AbortController().signal,
-    ask: (question) => Promise.resolve(question.includes('101 to 121 credits') ? 'n' : 'y'),
-  };
+describe('the question', () => {
   const flags: PlanFlags = {
-    output: rig.out,
     name: '{id}.{ext}',
     map: [],
     size: '2K',
@@ -182,8 +185,36 @@ it('who answers no to the question is told that nothing was sent', async () => {
     concurrency: 'auto',
     timeout: '300s',
   };
-  expect(await prepare('run', file, flags, readConfig({}), io)).toBeUndefined();
-  expect(told).toMatch(/\nNothing was sent\.\n$/);
+  /** What a person is asked and told, who answers so. */
+  const talk = async (file: string, answer: string, given: Partial<PlanFlags> = {}) => {
+    const said = { asked: '', told: '', goesOn: false };
+    const io: Io = {
+      out: () => undefined,
+      err: (text) => void (said.told += text),
+      stop: new AbortController().signal,
+      ask: (question) => Promise.resolve(((said.asked += question), answer)),
+    };
+    const prepared = await prepare('run', file, { ...flags, output: rig.out, ...given }, readConfig({}), io);
+    return { ...said, goesOn: prepared !== undefined };
+  };
+
+  it('comes before more than 100 credits may be spent, and who answers no is told that nothing was sent', async () => {
+    await open();
+    const file = await rig.manifest(prompts(101));
+    expect(await talk(file, 'n')).toMatchObject({
+      goesOn: false,
+      asked: 'This spends 101 to 121 credits. Go on? [y/N] ',
+      told: expect.stringMatching(/\nNothing was sent\.\n$/),
+    });
+    expect(await talk(file, '是')).toMatchObject({ goesOn: true });
+    expect(await talk(file, 'n', { limit: '83', creditPrice: '0.04 USD' })).toMatchObject({
+      goesOn: false,
+      asked: 'This spends 83 to 101 credits (3.32 to 4.04 USD). Go on? [y/N] ',
+    });
+    for (const given of [{ yes: true }, { limit: '82' }, { maxCredits: '100' }]) {
+      expect(await talk(file, 'n', given)).toMatchObject({ goesOn: true, asked: '' });
+    }
+  });
 });
 
 describe('while a run is on', () => {

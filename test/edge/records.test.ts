@@ -394,16 +394,20 @@ describe('runs', () => {
   });
 });
 
-describe('finished content', () => {
-  it('is found by its fingerprint, under the id that was noted first', async () => {
+describe('a content', () => {
+  it('is taken on by one of many, however many times over', async () => {
     const contents = createContents(storage);
-    expect(await contents.find('f1')).toBeUndefined();
-    await Promise.all([1, 2, 3].map((n) => contents.note('f1', { id: '../chair', n })));
-    const found = await contents.find('f1');
-    expect(found).toMatchObject({ id: '../chair', n: expect.any(Number) });
-    await contents.note('f1', { id: 'lamp', n: 9 });
-    expect(await contents.find('f1')).toEqual(found);
-    expect(await contents.find('f2')).toBeUndefined();
+    for (const after of [0, 1]) {
+      const rows = [1, 2, 3, 4];
+      const taken = await Promise.all(
+        rows.map((row) => contents.take('f1', { id: `../${row}`, run: 'r1', row }, after)),
+      );
+      expect(taken.filter(Boolean)).toHaveLength(1);
+      const last = (await contents.takers('f1')).at(after);
+      expect(last).toMatchObject({ id: `../${rows[taken.indexOf(true)]}`, run: 'r1' });
+    }
+    expect(await contents.takers('f1')).toHaveLength(2);
+    expect(await contents.takers('f2')).toEqual([]);
   });
 });
 

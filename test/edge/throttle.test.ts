@@ -475,6 +475,15 @@ describe('a parked account', () => {
     expect(await state('parked')).toBeNull();
   });
 
+  it('has not been tried by a call that was never sent', async () => {
+    const throttle = throttleOf();
+    await throttle.park('a', 'no_credit', 1);
+    await createAccounts(redis, keys, ['a'], 5, 400).probe();
+    await throttle.settle(await slotOf(throttle, 'unsent'), { ...free, sent: false });
+    await throttle.settle(await slotOf(throttle, 'probe'), free);
+    expect(await take(throttle, 'next')).toMatchObject({ none: 'parked' });
+  });
+
   it('is tried again by itself after ten windows', async () => {
     const throttle = throttleOf({ windowMs: 50 });
     await throttle.park('a', 'no_credit', 1);

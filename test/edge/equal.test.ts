@@ -1,0 +1,121 @@
+import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { createRig, small, steady, until, type Result, type Rig, type RigOptions } from '../fixtures/rig.ts';
+
+let rig: Rig;
+const open = async (options: RigOptions = {}): Promise<void> => {
+  rig = await createRig(options);
+  await copyFile(join(rig.dir, 'pictures/p.png'), join(rig.dir, 'pictures/q.png'));
+};
+afterEach(() => rig.close());
+
+const calls = (): number => rig.simulator.calls.filter(({ outcome }) => outcome !== 'rate_limited').length;
+const shown = (rows: Result[]): string[] =>
+  rows.map(({ id, status, charged }) => `${id} ${status} ${charged}`);
+const pictures = async (): Promise<string[]> =>
+  (await readdir(rig.out)).filter((name) => name.endsWith('.jpg')).sort();
+
+describe('rows that ask for the same', () => {
+  it('are one call, though several processes have them in hand, and say who paid', async () => {
+    await open({ latency: steady(1500) });
+    const file = await rig.manifest(['same', 'same', 'other', 'same', 'same']);
+    const text = await readFile(file, 'utf8');
+    const renamed = text.replace('"r4","pictures/p.png"', '"r4","pictures/q.png"');
+    await writeFile(file, renamed);
+    const workers = [1, 2].map(() => rig.start(['worker', '--drain', '--concurrency', '2']));
+    const { code } = await rig.run(['run', file, ...small, '--concurrency', '2']);
+    for (const worker of workers) worker.kill('SIGTERM');
+    expect(code).toBe(0);
+    expect(calls()).toBe(2);
+    const rows = await rig.results();
+    const payer = rows.find(({ id, status }) => id !== 'r3' && status === 'succeeded');
+    expect(payer).toMatchObject({ charged: 'yes', credits: 1, error_message: null });
+    const others = rows.filter(({ id }) => id !== 'r3' && id !== payer?.id);
+    expect(others).toHaveLength(3);
+    for (const row of others) {
+      expect(row).toMatchObject({
+        status: 'skipped',
+        charged: 'no',
+        credits: 0,
+        calls: [],
+        sha256: payer?.sha256,
+      });
+      expect(row.error_message).toContain(`note: row "${payer?.id}" asked for the same and paid for it`);
+    }
+    expect(await pictures()).toEqual(rows.map(({ id }) => `${id}.jpg`));
+    expect((await rig.summary()).credits).toEqual({ charged: 2, unknown: 0 });
+
+    expect((await rig.run(['run', file, ...small])).code).toBe(0);
+    expect(calls()).toBe(2);
+  });
+
+  it('share a failure and a doubt, which retry then settles for all with one call', async () => {
+    await open();
+    const file = await rig.manifest([
+      'refused [sim:400]',
+      'refused [sim:400]',
+      'doubtful [sim:502]',
+      'doubtful [sim:502]',
+    ]);
+    const hold = ['run', file, ...small, '--on-unknown', 'hold'];
+    expect((await rig.run(hold)).code).toBe(12);
+    expect(calls()).toBe(2);
+    const ended = (await rig.results()).map(({ status, error_code }) => `${status} ${error_code}`);
+    expect(ended).toEqual([...Array(2).fill('failed bad_request'), ...Array(2).fill('held gateway_error')]);
+    const messages = (await rig.results()).map(({ error_message }) => error_message ?? '');
+    expect(messages.filter((message) => message.includes('(asked once, for row "r'))).toHaveLength(2);
+
+    // Again, without the rows that made the calls.
+    const asked = (await rig.results()).filter((row) => row.calls.length > 0);
+    const payers = new Set(asked.map(({ id }) => id));
+    const left = (await readFile(file, 'utf8')).split('\n').filter((line) => !payers.has(line.slice(1, 3)));
+    await writeFile(file, left.join('\n'));
+    expect((await rig.run(['run', file, ...small])).code).toBe(12);
+    expect(calls()).toBe(2);
+    expect((await rig.results()).map(({ status }) => status)).toEqual(['failed', 'held']);
+    expect((await rig.run(['retry', 'out', '--status', 'held'])).code).toBe(0);
+    expect(calls()).toBe(3);
+    expect((await rig.run(['retry', 'out'])).code).toBe(0);
+    expect(calls()).toBe(4);
+    expect((await rig.results()).map(({ credits }) => credits)).toEqual([1, 1]);
+  });
+
+  it.each([
+    ['before it is sent', 'record opened', 1],
+    ['when the answer is on disk', 'spooled', 0],
+    ['before its picture is kept', 'record closed', 0],
+  ])('are one call more at most when the payer is killed %s', async (_when, killAt, more) => {
+    await open({ latency: steady(300) });
+    const file = await rig.manifest(['same', 'same', 'same']);
+    await rig.run(['run', file, ...small], { killAt });
+    const before = calls();
+    expect((await rig.run(['run', file, ...small])).code).toBe(0);
+    expect(calls() - before).toBe(more);
+    expect(await pictures()).toEqual(['r1.jpg', 'r2.jpg', 'r3.jpg']);
+    expect((await rig.results()).filter(({ status }) => status === 'skipped')).toHaveLength(2);
+    expect((await rig.results()).reduce((sum, { credits }) => sum + credits, 0)).toBe(1);
+  });
+
+  it('finish the answer of a killed one that has left the manifest', async () => {
+    await open();
+    const file = await rig.manifest(['same']);
+    await rig.run(['run', file, ...small], { killAt: 'spooled' });
+    await writeFile(file, (await readFile(file, 'utf8')).replace('"r1"', '"new"'));
+    expect((await rig.run(['run', file, ...small])).code).toBe(0);
+    expect(calls()).toBe(1);
+    expect(await pictures()).toEqual(['new.jpg']);
+    expect(shown(await rig.results())).toEqual(['new skipped no']);
+  });
+
+  it('wait by the dozen without keeping others from being sent', async () => {
+    await open({ latency: steady(2500), limit: 10 });
+    const file = await rig.manifest([...Array<string>(60).fill('same'), 'other']);
+    const run = rig.start(['run', file, ...small, '--concurrency', '3']);
+    await until(() => rig.simulator.inFlight === 2);
+    expect((await run.ended).code).toBe(0);
+    expect(calls()).toBe(2);
+    expect(await pictures()).toHaveLength(61);
+    expect((await rig.summary()).rows).toMatchObject({ succeeded: 2, skipped: 59 });
+  });
+});
