@@ -120,7 +120,7 @@ export async function planRun(
     };
     const before = (await output.runs.list()).at(-1);
     await output.runs.writePlan(run.run, draft.lines());
-    if (before !== undefined) await carryNotes(output, before, run, draft);
+    if (before !== undefined && !('carriedFrom' in draft)) await carryNotes(output, before, run, draft);
     // It has made no call yet; those of earlier runs were looked at when the manifest was checked.
     const opened = await begin(run, output, desks, options, checkedMs, draft.done);
     return { ...opened, how: 'new', was: 'running', replaced };

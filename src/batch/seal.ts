@@ -6,7 +6,7 @@ import { judge, type RowRules } from '../records/state.ts';
 import type { Stories } from '../records/stories.ts';
 import type { Storage } from '../storage/storage.ts';
 import { createFolders } from './folders.ts';
-import { outputName, spooledCalls } from './keep.ts';
+import { asideName, outputName, spooledCalls } from './keep.ts';
 import { createLongList } from './long-list.ts';
 import type { Output } from './output.ts';
 import { lookAtNames } from './standing.ts';
@@ -34,15 +34,21 @@ export interface Judged {
   spooled: ReadonlySet<string>;
 }
 
+/** Names below an output: of a row's picture, and of where it would lie had it made room for another. */
+interface Place {
+  name: string;
+  aside: string;
+}
+
 /**
- * The name at which a row's picture is, where the next run would find that it is done and report it as this one does.
+ * Where a row's picture is, if the next run would find that it is done and report it as this one does.
  * @param run the run that judged it
  */
-function lastingName(
+function lastingPlace(
   { row: { row }, calls, isNoted, spooled }: Judged,
   run: string,
   origin: string,
-): string | undefined {
+): Place | undefined {
   const known = knownSources(row.pictures, calls);
   if (!row.selected || row.invalid !== undefined || isNoted || !known) return undefined;
   // The next plan would say something else of what stands at its name.
@@ -54,7 +60,8 @@ function lastingName(
   const brought = calls.findLast((own) => own.run === run && own.closed?.picture);
   const picture = call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
-  return (brought ?? call) === call && name === picture?.output ? name : undefined;
+  if (name === undefined || name !== picture?.output || (brought ?? call) !== call) return undefined;
+  return { name, aside: asideName(picture) };
 }
 
 /** Sees all rows of a run that ends, and seals the output if the next run would find nothing to do. */
@@ -72,25 +79,26 @@ export function createSealing(
   ids: () => AsyncIterable<string>,
 ): Sealing {
   const { storage, calls } = output;
-  const names = createLongList<string>();
+  const places = createLongList<Place>();
   const folders = createFolders();
   const standAlone = async (): Promise<boolean> => {
     const standing = lookAtNames(storage);
-    for (const name of names) {
+    for (const { name, aside } of places) {
       const [first, ...others] = await standing.alike(name, [name]);
       if (first !== name || others.length > 0 || (await standing.leadsOut(name))) return false;
+      if ((await standing.alike(aside, [aside])).includes(aside)) return false;
     }
     return true;
   };
   return {
     add(judged) {
-      const name = lastingName(judged, run, origin);
-      if (name === undefined) return;
-      names.push(name);
+      const place = lastingPlace(judged, run, origin);
+      if (!place) return;
+      places.push(place);
       folders.note(judged.row.row);
     },
     async seal(stories) {
-      if (names.length < rows || (await spooledCalls(storage)).size > 0) return undefined;
+      if (places.length < rows || (await spooledCalls(storage)).size > 0) return undefined;
       const now = Date.now();
       const found = await folders.look(storage);
       if (!found || found.newestMs >= now - grainMs) return undefined;
@@ -103,7 +111,7 @@ export function createSealing(
       }
       return { calls: state, folders: found.state, files: await filesOf(storage, run), gone };
     },
-    close: () => names.close(),
+    close: () => places.close(),
   };
 }
 
