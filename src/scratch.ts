@@ -33,7 +33,8 @@ export function createScratch(): Scratch {
 
   const flush = (): void => {
     file ??= openUnnamed();
-    for (const part of held) writeAll(file, part);
+    // Short pieces one by one would be as many writes.
+    writeAll(file, held.length === 1 && held[0] ? held[0] : Buffer.concat(held));
     written += heldBytes;
     held = [];
     heldBytes = 0;

@@ -54,7 +54,7 @@ export async function draftAgain(output: Output, choice: Choice, asked: string):
   const unseen = new Set(choice.ids);
   const draft = createDraft();
   const found: Again = {
-    checked: { manifest: { columns, retry: false }, draft },
+    checked: { manifest: { columns, retry: false, notes: [] }, draft },
     file,
     due: 0,
     force: goesOn && forced,

@@ -37,7 +37,7 @@ export interface CheckOptions {
 
 /** What a manifest would do and cost; nothing was sent or written. */
 export interface Check {
-  manifest: Manifest;
+  manifest: Omit<Manifest, 'hasId'>;
   /** Everything that is wrong. */
   findings: LongList<Finding>;
   /** Rows that `run` would work on; none where the manifest as a whole is wrong. */
@@ -145,6 +145,23 @@ export async function checkManifest(
     for (const one of await findForeignReport(target ?? '', storage)) findings.push(one);
   // A failed.csv holds only some of the rows, so that none is gone.
   if (stories && !manifest.retry) await listGone(stories, manifest, changes);
+  return toCheck(manifest, { findings, changes, sums }, options, output !== undefined);
+}
+
+/** What was found while the rows were gone through. */
+interface Found {
+  findings: LongList<Finding>;
+  changes: Changes;
+  sums: Pick<Check, 'selected' | 'invalid' | 'due' | 'uploadBytes'> & Pick<Credits, 'maybeDone'>;
+}
+
+/** @param isAgainst an output is there to compare with */
+export function toCheck(
+  manifest: Check['manifest'],
+  { findings, changes, sums }: Found,
+  options: CheckOptions,
+  isAgainst: boolean,
+): Check {
   const due = manifest.unskippable ? 0 : sums.due;
   return {
     manifest,
@@ -155,7 +172,7 @@ export async function checkManifest(
     credits: creditsOf(due, options, due && sums.maybeDone),
     atLimitMs: Math.max(0, Math.ceil(due / options.callsPerWindow) - 1) * options.windowMs,
     uploadBytes: manifest.unskippable ? 0 : sums.uploadBytes,
-    changes: output && !manifest.unskippable ? changes : undefined,
+    changes: isAgainst && !manifest.unskippable ? changes : undefined,
     close() {
       for (const list of [findings, ...Object.values(changes)]) list.close();
     },

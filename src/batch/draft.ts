@@ -4,28 +4,32 @@ import type { Row } from '../model.ts';
 import { planLine, readRow } from '../records/runs.ts';
 import { createScratch } from '../scratch.ts';
 
-/** A manifest's rows on their way to a plan: what was checked is what is planned. */
-export interface Draft {
+/** What a plan is made from. */
+export interface PlanSource {
   readonly rows: number;
   /** Rows that are to be done: chosen, and valid. */
   readonly chosen: number;
-  /** Some picture stood in the manifest itself. */
-  readonly hasEmbedded: boolean;
   /** Rows that were found done, their pictures at their names. */
   readonly done: readonly number[];
+  /** All rows in order, as a plan's lines. */
+  lines(): Iterable<Buffer> | AsyncIterable<Buffer>;
+  /** sha256 of what is asked for: equal drafts make one plan. Lines' numbers and what stands in the way aren't asked for. */
+  asked(): string;
+  close(): void;
+}
+
+/** A manifest's rows on their way to a plan: what was checked is what is planned. */
+export interface Draft extends PlanSource {
+  /** Some picture stood in the manifest itself. */
+  readonly hasEmbedded: boolean;
   add(row: Row, isDone?: boolean): void;
   embed(sha256: string, bytes: Buffer): void;
   /** The content of a `data:` picture. */
   embedded(sha256: string): Buffer | undefined;
-  /** All rows in order, as a plan's lines. */
-  lines(): Iterable<Buffer>;
   /** All rows in order. */
   all(): Iterable<Row>;
   /** Finds rows by their ids. */
   byId(): (id: string) => Row | undefined;
-  /** sha256 of what is asked for: equal drafts make one plan. Lines' numbers and what stands in the way aren't asked for. */
-  asked(): string;
-  close(): void;
 }
 
 export function createDraft(): Draft {

@@ -105,11 +105,17 @@ export function createFeeder(options: FeederOptions): Feeder {
 
   const begin = async (run: DeskRun): Promise<Feeding | undefined> => {
     const output = await options.findOutput(run);
-    if (!output) return undefined;
+    if (!output || (await endsAtOnce(run))) return undefined;
     const rules = rulesOf(await output.runs.read(run.run));
     const feeding = { run, output, rules, ...(await start(run, output)) };
     feedings.set(run.run, feeding);
     return feeding;
+  };
+
+  /** A run whose rows were all settled when it was planned ends without a look at its records. */
+  const endsAtOnce = async (run: DeskRun): Promise<boolean> => {
+    const known = await ledger.state(run.run);
+    return (known?.state ?? 'running') === 'running' && finishIfSettled(run);
   };
 
   /** What is known at the start of a round: where the plan begins, what the records say, what stands in the output. */
@@ -170,11 +176,16 @@ export function createFeeder(options: FeederOptions): Feeder {
   /** Every row has had its job: the run ends, or goes round once more for rows whose jobs were lost. */
   const closeIfSettled = async (feeding: Feeding): Promise<void> => {
     const { run, output } = feeding;
-    if (await queue.hasJobs(run.run)) return;
-    const { settled } = await desk.progress(run.run);
-    if (settled >= run.rows) return queue.add([{ ...common(run), kind: 'finish' }]);
-    log.info({ run: run.run, settled, rows: run.rows }, 'going round once more for rows without a job');
+    if ((await queue.hasJobs(run.run)) || (await finishIfSettled(run))) return;
+    log.info({ run: run.run, rows: run.rows }, 'going round once more for rows without a job');
     Object.assign(feeding, await start(run, output));
+  };
+
+  /** @returns are all rows settled, so that the run ends? */
+  const finishIfSettled = async (run: DeskRun): Promise<boolean> => {
+    if ((await desk.progress(run.run)).settled < run.rows) return false;
+    if (!(await queue.hasJobs(run.run))) await queue.add([{ ...common(run), kind: 'finish' }]);
+    return true;
   };
 
   /** A stopped run: takes back what waits, and when nothing is in flight any more settles the rest. */

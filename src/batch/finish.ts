@@ -1,16 +1,19 @@
 import { exitCodes } from '../errors.ts';
 import type { Original } from '../image/shrink.ts';
-import { writeReport } from '../report/write.ts';
+import { writeCarriedReport } from '../report/carried.ts';
+import { writeReport, type Put, type ReportInput } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
 import { createTally, type RunFacts, type Summary } from '../report/summary.ts';
 import { callId } from '../records/call.ts';
-import type { PlannedRow, Stop } from '../records/runs.ts';
+import { textLines } from '../records/lines.ts';
+import type { PlannedRow, Seal, Stop } from '../records/runs.ts';
 import type { Stories } from '../records/stories.ts';
 import { rulesOf } from './edit.ts';
 import { spooledCalls } from './keep.ts';
 import { outcomeOf, toReportCall } from './outcome.ts';
 import type { Output } from './output.ts';
+import { createSealing, filesOf, holds, type Judged } from './seal.ts';
 import { afterOf, beforeOf, makeThumbs, thumbsOf, type Sides } from './thumbs.ts';
 
 /** Whoever stopped a run waits for its report, not for its thumbnails; `report` makes the rest. */
@@ -20,12 +23,55 @@ const thumbsAfterStopMs = 10_000;
  * Ends a run: writes the report from plan and records, the index for the next start, and last the run's end.
  * After a crash it is done again; once it is done, never.
  */
-export async function finishRun(output: Output, run: string, stop: Stop | undefined): Promise<void> {
-  if (await output.runs.end(run)) return;
+export async function finishRun(output: Output, id: string, stop: Stop | undefined): Promise<void> {
+  if (await output.runs.end(id)) return;
+  const finishedAt = new Date().toISOString();
+  const before = stop ? undefined : await carriedFrom(output, id);
+  if (before) return finishCarried(output, id, before, finishedAt);
+  const ids = (): AsyncIterable<string> => idsOf(output, id);
   // First, so that the report goes through the index instead of thousands of records.
-  await output.calls.reindex(idsOf(output, run));
-  const summary = await reportOn(output, run, stop, new Date().toISOString());
-  await output.runs.writeEnd(run, { stop, summary: { ...summary } });
+  await output.calls.reindex(ids());
+  const run = await output.runs.read(id);
+  const sealing = stop || !run.asked ? undefined : createSealing(output, run, ids);
+  try {
+    const stories = await output.calls.stories();
+    const summary = await reportOn(output, id, stop, finishedAt, stories, (judged) => sealing?.add(judged));
+    const seal = await sealing?.seal(stories);
+    await output.runs.writeEnd(id, { stop, summary: { ...summary }, seal });
+  } finally {
+    sealing?.close();
+  }
+}
+
+/** The run whose plan this one took over, where nothing has changed since. */
+interface Before {
+  run: string;
+  seal: Seal;
+  summary: Summary;
+}
+
+async function carriedFrom({ runs, ...output }: Output, id: string): Promise<Before | undefined> {
+  const { carried_from: run } = await runs.read(id);
+  const end = run === undefined ? undefined : await runs.end(run);
+  if (run === undefined || !end?.seal || (await runs.hasNotes(id))) return undefined;
+  if (!(await holds({ runs, ...output }, run, end.seal))) return undefined;
+  return { run, seal: end.seal, summary: end.summary as unknown as Summary };
+}
+
+/** The earlier run's report is this one's as well, but for what it says of the run itself. */
+async function finishCarried(
+  output: Output,
+  id: string,
+  { summary: before, seal }: Before,
+  finishedAt: string,
+): Promise<void> {
+  const stories = await output.calls.stories();
+  const judged = await judgedRows(output, id, undefined, stories);
+  const input = { ...(await frameOf(output, id, undefined, finishedAt, judged)), before };
+  const lines = (): AsyncIterable<string> => textLines(output.storage, 'report/results.jsonl');
+  const summary = await writeCarriedReport({ ...input, lines }, putInto(output));
+  const files = await filesOf(output.storage, id);
+  await output.runs.writeEnd(id, { summary: { ...summary }, seal: { ...seal, files } });
 }
 
 async function* idsOf(output: Output, run: string): AsyncIterable<string> {
@@ -56,7 +102,7 @@ export async function reportAgain(output: Output): Promise<Summary | undefined> 
   if (run === undefined) return undefined;
   const end = await output.runs.end(run);
   const finished = end ? String(end.summary['finished_at']) : new Date().toISOString();
-  return reportOn(output, run, end?.stop, finished);
+  return reportOn(output, run, end?.stop, finished, await output.calls.stories());
 }
 
 async function reportOn(
@@ -64,23 +110,41 @@ async function reportOn(
   id: string,
   stop: Stop | undefined,
   finishedAt: string,
+  stories: Stories,
+  look: (judged: JudgedRow) => void = () => undefined,
 ): Promise<Summary> {
-  const facts = await factsOf(output, id, stop, finishedAt);
-  const stories = await output.calls.stories();
   const judged = await judgedRows(output, id, stop, stories);
   const input = {
-    run: facts,
-    rows: () => reportRows(judged()),
-    async pageRows(wanted: (row: number) => boolean) {
-      const within = stop ? thumbsAfterStopMs : Infinity;
-      const made = await makeThumbs(output.storage, picturesOf(judged(wanted)), within);
-      return withThumbs(judged(wanted), made);
-    },
+    ...(await frameOf(output, id, stop, finishedAt, judged)),
+    rows: () => reportRows(judged(), look),
     otherCalls: () => bookedCalls(stories),
+  };
+  return writeReport(input, putInto(output));
+}
+
+/** What a report says of the run and its page, whatever it is made from. */
+async function frameOf(
+  output: Output,
+  id: string,
+  stop: Stop | undefined,
+  finishedAt: string,
+  judged: JudgedRows,
+): Promise<Pick<ReportInput, 'run' | 'runs' | 'pageRows'>> {
+  return {
+    run: await factsOf(output, id, stop, finishedAt),
+    async pageRows(wanted, last) {
+      const within = stop ? thumbsAfterStopMs : Infinity;
+      const made = await makeThumbs(output.storage, picturesOf(judged(wanted, last)), within);
+      return withThumbs(judged(wanted, last), made);
+    },
     runs: await otherRuns(output, id),
   };
-  return writeReport(input, (name, content) => output.storage.write(`report/${name}`, content));
 }
+
+const putInto =
+  ({ storage }: Output): Put =>
+  (name, content) =>
+    storage.write(`report/${name}`, content);
 
 async function factsOf(
   output: Output,
@@ -92,14 +156,14 @@ async function factsOf(
   return { run: id, manifest, startedAt, finishedAt, columns, ...(stop && { stop }) };
 }
 
-/** A row's outcome, and the files of its pictures. */
-interface JudgedRow {
+/** A row's outcome, what it was judged by, and the files of its pictures. */
+interface JudgedRow extends Judged {
   row: ReportRow;
   sides(): Sides;
 }
 
-/** The rows of a run, all or those that are wanted, in the manifest's order. */
-type JudgedRows = (wanted?: (row: number) => boolean) => AsyncIterable<JudgedRow>;
+/** The rows of a run, all or those that are wanted up to the last of them, in the manifest's order. */
+type JudgedRows = (wanted?: (row: number) => boolean, last?: number) => AsyncIterable<JudgedRow>;
 
 /** Looks at the records once; the rows can then be gone through as often as there are files to write. */
 export async function judgedRows(
@@ -112,8 +176,9 @@ export async function judgedRows(
   const notes = await output.runs.notes(id);
   const rules = rulesOf(run);
   const spooled = await spooledCalls(output.storage);
-  return async function* (wanted = () => true) {
+  return async function* (wanted = () => true, last = Infinity) {
     for await (const planned of rowsOf(output.runs.plan(id))) {
+      if (planned.place.row > last) return;
       if (!wanted(planned.place.row)) continue;
       const row = planned.read();
       const note = await notes(row.row);
@@ -127,7 +192,7 @@ export async function judgedRows(
         before: beforeOf(row, calls, note, payer),
         after: afterOf(output.storage, judged),
       });
-      yield { row: judged, sides };
+      yield { row: judged, calls, isNoted: note !== undefined, spooled, sides };
     }
   };
 }
@@ -144,8 +209,14 @@ async function* rowsOf(plan: AsyncIterable<PlannedRow[]>): AsyncIterable<Planned
   for await (const rows of plan) yield* rows;
 }
 
-async function* reportRows(rows: AsyncIterable<JudgedRow>): AsyncIterable<ReportRow> {
-  for await (const { row } of rows) yield row;
+async function* reportRows(
+  rows: AsyncIterable<JudgedRow>,
+  look: (judged: JudgedRow) => void,
+): AsyncIterable<ReportRow> {
+  for await (const judged of rows) {
+    look(judged);
+    yield judged.row;
+  }
 }
 
 async function* withThumbs(

@@ -13,7 +13,9 @@ import type { Books, Ledger } from '../throttle/ledger.ts';
 import { carryNotes } from './carry.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
 import type { Desks } from './desks.ts';
-import { createDraft, type Draft } from './draft.ts';
+import type { AskedFrom } from './asked.ts';
+import type { CarriedDraft } from './unchanged.ts';
+import { createDraft, type Draft, type PlanSource } from './draft.ts';
 import { feedLease } from './feed.ts';
 import { closeReplaced, type Replaced } from './finish.ts';
 import type { Output } from './output.ts';
@@ -48,8 +50,10 @@ export interface Planned extends DeskRun {
 
 /** A sound manifest with its rows. */
 export interface Checked {
-  manifest: Pick<Manifest, 'columns' | 'retry'>;
-  draft: Draft;
+  manifest: Pick<Manifest, 'columns' | 'retry' | 'notes'>;
+  draft: Draft | CarriedDraft;
+  /** What the rows were read from, where that can be told. */
+  asked?: Pick<AskedFrom, 'hash'> | undefined;
 }
 
 type PlanDesks = Pick<Desks, 'desk' | 'ledger' | 'queue'>;
@@ -111,10 +115,12 @@ export async function planRun(
       plan,
       rows: draft.rows,
       columns,
+      ...askedOf(checked),
+      ...('carriedFrom' in draft && { carried_from: draft.carriedFrom }),
     };
     const before = (await output.runs.list()).at(-1);
     await output.runs.writePlan(run.run, draft.lines());
-    if (before !== undefined) await carryNotes(output, before, run, draft);
+    if (before !== undefined && !('carriedFrom' in draft)) await carryNotes(output, before, run, draft);
     // It has made no call yet; those of earlier runs were looked at when the manifest was checked.
     const opened = await begin(run, output, desks, options, checkedMs, draft.done);
     return { ...opened, how: 'new', was: 'running', replaced };
@@ -251,7 +257,7 @@ function identityOf({
 
 type RunOptions = Omit<Run, 'run' | 'started_at' | 'plan' | 'rows' | 'columns'>;
 
-function optionsOf(options: PlanOptions, { chosen }: Draft): RunOptions {
+function optionsOf(options: PlanOptions, { chosen }: PlanSource): RunOptions {
   return {
     v: 1,
     chosen,
@@ -273,14 +279,20 @@ function optionsOf(options: PlanOptions, { chosen }: Draft): RunOptions {
 }
 
 /** What makes two plans one: what is asked for, where it goes, and which rows are left out. */
-function planHash(draft: Draft, { origin, force, again }: PlanOptions): string {
+function planHash(draft: PlanSource, { origin, force, again }: PlanOptions): string {
   return createHash('sha256')
     .update(JSON.stringify([origin, force, draft.asked(), ...(again === undefined ? [] : [again])]))
     .digest('hex');
 }
 
+/** What the rows were read from, where they are planned as they were read. */
+function askedOf({ manifest, draft, asked }: Checked): Pick<Run, 'asked'> {
+  if (!asked || manifest.retry || ('hasEmbedded' in draft && draft.hasEmbedded)) return {};
+  return { asked: { hash: asked.hash, rows: draft.asked(), notes: manifest.notes } };
+}
+
 interface WholeDraft {
-  draft: Draft;
+  draft: Draft | CarriedDraft;
   columns: string[];
 }
 
@@ -289,6 +301,7 @@ interface WholeDraft {
  * stand in the report as they are.
  */
 async function wholeDraft({ manifest, draft }: Checked, output: Output): Promise<WholeDraft> {
+  if ('carriedFrom' in draft) return { draft, columns: manifest.columns };
   const own = draft.hasEmbedded ? await withFiles(draft, output) : draft;
   const whole = manifest.retry ? await mergedInto(own, output) : undefined;
   return whole ?? { draft: own, columns: manifest.columns };

@@ -1,3 +1,5 @@
+import { askedFrom } from '../batch/asked.ts';
+import { carryOver } from '../batch/unchanged.ts';
 import { checkManifest, type Check } from '../batch/check.ts';
 import { findOutput } from '../batch/output.ts';
 import type { Config } from '../config.ts';
@@ -9,8 +11,11 @@ import { readCreditPrice, readPlanOptions, type PlanFlags } from './plan-options
 /** Reads and validates everything, spends nothing, says what a run would do and cost. */
 export async function check(file: string, flags: PlanFlags, config: Config, io: Io): Promise<ExitCode> {
   const options = readPlanOptions(file, flags, config);
-  const output = flags.output === undefined ? undefined : await findOutput(flags.output);
-  const found = await checkManifest(file, options, { target: flags.output, output });
+  const { output: target } = flags;
+  const output = target === undefined ? undefined : await findOutput(target);
+  const asked = output && target !== undefined ? await askedFrom(file, options, target) : undefined;
+  const carried = await carryOver(asked, options, output);
+  const found = carried?.check ?? (await checkManifest(file, options, { target, output }));
   const { skipInvalid } = options.manifest;
   const price = readCreditPrice(flags);
   const said = flags.json ? checkDocument(file, found, price) : checkText(file, found, skipInvalid, price);

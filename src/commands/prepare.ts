@@ -1,3 +1,5 @@
+import { askedFrom } from '../batch/asked.ts';
+import { carryOver } from '../batch/unchanged.ts';
 import { checkManifest, type Check } from '../batch/check.ts';
 import { findOutput, openOutput, type Output } from '../batch/output.ts';
 import { createDraft } from '../batch/draft.ts';
@@ -34,9 +36,14 @@ export async function prepare(
   const { output: target } = flags;
   if (target === undefined) throw new UsageError(`${command} needs an output: -o FOLDER`);
   const options = readPlanOptions(file, flags, config);
-  const draft = createDraft();
   const output = await findOutput(target);
-  const found = await checkManifest(file, options, { target, output }, draft);
+  const asked = await askedFrom(file, options, target);
+  const drafted = async (): Promise<{ check: Check; draft: Checked['draft'] }> => {
+    const draft = createDraft();
+    return { check: await checkManifest(file, options, { target, output }, draft), draft };
+  };
+  const { check: found, draft } = (await carryOver(asked, options, output)) ?? (await drafted());
+  await asked?.expectUnchanged();
   const { skipInvalid } = options.manifest;
   const price = readCreditPrice(flags);
   const say = (pieces: Iterable<string>, to: (text: string) => void): void => {
@@ -53,7 +60,7 @@ export async function prepare(
   if (!flags.quiet) say(checkText(file, found, skipInvalid, price), io.err);
   found.close();
   if (await agreed(found, flags, io)) {
-    const checked = { manifest: found.manifest, draft };
+    const checked = { manifest: found.manifest, draft, asked };
     return { options, due: found.due, checked, openOutput: async () => output ?? openOutput(target) };
   }
   io.err('Nothing was sent.\n');

@@ -96,7 +96,7 @@ async function askFor(rows: RowFiles[], located: Map<string, Found>, isKnown: Is
 }
 
 /** A file's facts, or undefined where there is none. */
-type Look = (path: string) => Promise<Stats | undefined>;
+export type Look = (path: string) => Promise<Stats | undefined>;
 
 /** Longer than a disk of this machine takes to answer. */
 const slowMs = 5;
@@ -105,7 +105,7 @@ const slowMs = 5;
  * A disk of this machine answers in microseconds, of which a detour by another thread would make tens: a million files
  * are asked for one by one. Where an answer takes longer, over a network say, they are asked for side by side.
  */
-function createLook(): Look {
+export function createLook(): Look {
   let slow = 0;
   return async (path) => {
     if (slow > 3) return stat(path);
@@ -117,7 +117,7 @@ function createLook(): Look {
 }
 
 /** The file as it stands there, not yet opened. */
-async function locate(path: string, look: Look): Promise<Found | 'missing'> {
+export async function locate(path: string, look: Look): Promise<Found | 'missing'> {
   try {
     const facts = await look(path);
     if (!facts) return 'missing';

@@ -1,6 +1,6 @@
 import { callId, chargeOf, mayBePaid, type Call } from './call.ts';
 import type { Owner } from '../owner.ts';
-import type { LineHead } from './index-file.ts';
+import type { LineFacts } from './index-file.ts';
 import type { Run, Steering } from './runs.ts';
 import type { Stories } from './stories.ts';
 
@@ -43,7 +43,7 @@ export async function addUp(
   const spent = { charged: 0, unknown: 0, extra: 0 };
   const books: RunBooks = { state, cap, budget, ...spent, open: [], recent: [], today: [] };
   const oldest = Math.min(since, daySince);
-  const concerned = (head: LineHead): boolean => head.run === run.run || head.at >= oldest;
+  const concerned = (last: LineFacts): boolean => last.run === run.run || last.at >= oldest;
   for await (const { calls } of stories.all(concerned)) {
     const own = calls.filter((call) => call.run === run.run);
     addRow(books, own, lives);

@@ -15,11 +15,14 @@ export interface Calls {
   hold(call: Call): Promise<void>;
   /** The stories of all rows as they are now, or were at most so many milliseconds ago. */
   stories(oldestMs?: number): Promise<Stories>;
+  /** How the records are now: while this stays what `reindex` returned, none of them has changed. */
+  state(): Promise<string>;
   /**
    * Rewrites the index from the records, so that the next start reads one file instead of thousands.
    * @param ids rows in the order in which they will be asked for; the others follow
+   * @returns undefined where a record may yet change without looking newer: it was just written, or its call is open
    */
-  reindex(ids: AsyncIterable<string>): Promise<void>;
+  reindex(ids: AsyncIterable<string>): Promise<string | undefined>;
 }
 
 /**
@@ -53,6 +56,7 @@ export function createCalls(files: RecordFiles): Calls {
       await files.touch(bucketOf(call));
     },
     stories: (oldestMs = 0) => lookout.stories(oldestMs),
+    state: () => lookout.state(),
     reindex: (ids) => lookout.rewrite(ids),
   };
 }

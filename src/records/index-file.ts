@@ -10,17 +10,21 @@ import { lineBlocks } from './lines.ts';
  */
 export const indexName = '.reshoot/index.jsonl';
 
-/** What the beginning of a line tells without reading the rest of it. */
-export interface LineHead {
-  /** Names the row's folder of records. */
-  key: string;
-  /** When that folder last changed, epoch milliseconds: the line is believed only while this holds. */
-  changedMs: number;
+/** What is known of a line's calls without reading them. */
+export interface LineFacts {
   /** When its last call was started, epoch milliseconds, and by which run. */
   at: number;
   run: string;
   /** Calls that brought a picture. */
   pictures: number;
+}
+
+/** What the beginning of a line tells without reading the rest of it. */
+export interface LineHead extends LineFacts {
+  /** Names the row's folder of records. */
+  key: string;
+  /** When that folder last changed, epoch milliseconds: the line is believed only while this holds. */
+  changedMs: number;
 }
 
 /** What the line of a bucket says: while the bucket's folder bears this date, all its rows' lines are true. */
@@ -79,15 +83,45 @@ export interface Index {
   /** A row's key → the number of its line, from 0. */
   lines: KeyTable;
   count: number;
-  from: Float64Array;
-  length: Uint32Array;
-  changedMs: Float64Array;
-  /** The number of each line's bucket. */
-  bucket: Uint8Array;
+  columns: Columns;
+  /** Runs that some line names, by their numbers in `columns`. */
+  runs: string[];
   /** The date of each bucket that has a line of its own. */
   buckets: Map<string, number>;
   /** Tells one state of the file from another. */
   state: string;
+}
+
+/** What is kept of each line, by its number. */
+interface Columns {
+  from: Float64Array;
+  length: Uint32Array;
+  changedMs: Float64Array;
+  /** The number of its bucket. */
+  bucket: Uint8Array;
+  at: Float64Array;
+  run: Uint32Array;
+  pictures: Uint32Array;
+}
+
+const createColumns = (lines: number): Columns => ({
+  from: new Float64Array(lines),
+  length: new Uint32Array(lines),
+  changedMs: new Float64Array(lines),
+  bucket: new Uint8Array(lines),
+  at: new Float64Array(lines),
+  run: new Uint32Array(lines),
+  pictures: new Uint32Array(lines),
+});
+
+/** Where a line stands, without its end. */
+export function spanOf({ columns }: Index, line: number): { from: number; length: number } {
+  return { from: columns.from[line] ?? 0, length: columns.length[line] ?? 0 };
+}
+
+export function factsOf({ columns, runs }: Index, line: number): LineFacts {
+  const { at, run, pictures } = columns;
+  return { at: at[line] ?? 0, run: runs[run[line] ?? 0] ?? '', pictures: pictures[line] ?? 0 };
 }
 
 /** What the index's file is now; '' where there is none. */
@@ -101,42 +135,49 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
   const index: Index = {
     lines: new KeyTable(),
     count: 0,
-    from: new Float64Array(1024),
-    length: new Uint32Array(1024),
-    changedMs: new Float64Array(1024),
-    bucket: new Uint8Array(1024),
+    columns: createColumns(1024),
+    runs: [],
     buckets: new Map(),
     state,
   };
   if (state === '') return index;
+  const runs = new Map<string, number>();
   for await (const block of lineBlocks(files, indexName)) {
     for (const { from, bytes } of block) {
       const found = readHead(bytes);
-      if (found) add(index, found, from, bytes.length);
+      if (found) add(index, found, from, bytes.length, numberOf(found.run, runs));
       const whole = found ? undefined : readBucketLine(bytes);
       if (whole) index.buckets.set(whole.bucket, whole.changedMs);
     }
   }
+  index.runs = [...runs.keys()];
   return index;
 }
 
-function add(index: Index, { key, changedMs }: LineHead, from: number, length: number): void {
-  if (index.count === index.from.length) grow(index);
-  index.from[index.count] = from;
-  index.length[index.count] = length;
-  index.changedMs[index.count] = changedMs;
-  index.bucket[index.count] = Number.parseInt(key.slice(0, 2), 16);
-  index.lines.set(key, index.count);
+function numberOf(run: string, runs: Map<string, number>): number {
+  const known = runs.get(run);
+  if (known !== undefined) return known;
+  runs.set(run, runs.size);
+  return runs.size - 1;
+}
+
+function add(index: Index, head: LineHead, from: number, length: number, run: number): void {
+  const line = index.count;
+  if (line === index.columns.from.length) grow(index);
+  const { columns } = index;
+  columns.from[line] = from;
+  columns.length[line] = length;
+  columns.changedMs[line] = head.changedMs;
+  columns.bucket[line] = Number.parseInt(head.key.slice(0, 2), 16);
+  columns.at[line] = head.at;
+  columns.run[line] = run;
+  columns.pictures[line] = head.pictures;
+  index.lines.set(head.key, line);
   index.count += 1;
 }
 
 function grow(index: Index): void {
-  const size = index.from.length * 2;
-  const [from, length, changedMs] = [new Float64Array(size), new Uint32Array(size), new Float64Array(size)];
-  const bucket = new Uint8Array(size);
-  bucket.set(index.bucket);
-  from.set(index.from);
-  length.set(index.length);
-  changedMs.set(index.changedMs);
-  Object.assign(index, { from, length, changedMs, bucket });
+  const grown = createColumns(index.count * 2);
+  for (const [name, values] of Object.entries(index.columns)) grown[name as keyof Columns].set(values);
+  index.columns = grown;
 }

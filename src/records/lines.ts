@@ -10,11 +10,21 @@ export interface Line {
 
 const window = 2 ** 20;
 
+/** A file's bytes in order, a window at a time. */
+export async function* fileBlocks(files: RecordFiles, name: string): AsyncGenerator<Buffer> {
+  for (let at = 0; ;) {
+    const read = await files.readRange(name, at, window);
+    if (read.length === 0) return;
+    yield read;
+    at += read.length;
+  }
+}
+
 /** A file's lines in order, some at a time; never more of it in memory than a window and a line. */
 export async function* lineBlocks(files: RecordFiles, name: string): AsyncGenerator<Line[]> {
   let rest: Buffer = Buffer.alloc(0);
-  for (let at = 0; ;) {
-    const read = await files.readRange(name, at, window);
+  let at = 0;
+  for await (const read of fileBlocks(files, name)) {
     const bytes = rest.length > 0 ? Buffer.concat([rest, read]) : read;
     const start = at - rest.length;
     at += read.length;
@@ -26,10 +36,14 @@ export async function* lineBlocks(files: RecordFiles, name: string): AsyncGenera
     }
     rest = bytes.subarray(from);
     if (lines.length > 0) yield lines;
-    if (read.length > 0) continue;
-    if (rest.length > 0) yield [{ from: start + from, bytes: rest, whole: false }];
-    return;
   }
+  if (rest.length > 0) yield [{ from: at - rest.length, bytes: rest, whole: false }];
+}
+
+/** The same as text, one by one, without their ends. */
+export async function* textLines(files: RecordFiles, name: string): AsyncGenerator<string> {
+  for await (const lines of lineBlocks(files, name))
+    for (const { bytes } of lines) yield bytes.toString('utf8');
 }
 
 /**

@@ -3,9 +3,28 @@ import { codes, exitCodes, SurroundingsError, type ErrorCode, type ExitCode } fr
 import type { Row } from '../model.ts';
 import { sourceSchema } from './call.ts';
 import type { RecordFiles } from './files.ts';
-import { lineBlocks, type Line } from './lines.ts';
+import { fileBlocks, lineBlocks, type Line } from './lines.ts';
 
 const folder = '.reshoot/runs';
+
+const findingSchema = z.object({
+  file: z.string(),
+  line: z.number().exactOptional(),
+  column: z.string().exactOptional(),
+  value: z.string().exactOptional(),
+  problem: z.string(),
+  remedy: z.string(),
+});
+
+/** From what a run's rows were read: while that is the same, so are they. */
+const askedSchema = z.object({
+  /** Of the manifest's bytes and of all else that its rows depend on. */
+  hash: z.string(),
+  /** sha256 of the rows, as a plan asks for them. */
+  rows: z.string(),
+  /** What the check remarked upon. */
+  notes: z.array(findingSchema),
+});
 
 const runSchema = z.object({
   v: z.literal(1),
@@ -34,6 +53,10 @@ const runSchema = z.object({
   halt_share: z.number().optional(),
   timeout_ms: z.number(),
   force: z.boolean(),
+  /** Absent: its rows can't be told from what they were read from. */
+  asked: askedSchema.optional(),
+  /** Nothing had changed since that run, which left nothing to do: the plan is that run's. */
+  carried_from: z.string().optional(),
   /** A `retry`, and which rows it was asked for: failed and held ones are tried again. */
   again: z.string().optional(),
 });
@@ -52,14 +75,30 @@ export interface Stop {
   reason: string;
 }
 
+const sealSchema = z.object({
+  /** State of the call records. */
+  calls: z.string(),
+  /** State of the folders of the rows' pictures. */
+  folders: z.string(),
+  /** State of each file that was made of the rows, by its name below the output. */
+  files: z.record(z.string(), z.string()),
+  /** Ids of other rows, which have pictures too. */
+  gone: z.array(z.string()),
+});
+
+/** What an output is like whose latest run left nothing to do; while it is the same, there is nothing to do. */
+export type Seal = z.infer<typeof sealSchema>;
+
 const endSchema = z.object({
   v: z.literal(1),
+  seal: sealSchema.optional(),
   stop: stopSchema.optional(),
   summary: z.record(z.string(), z.unknown()),
 });
 
 /** Written last of all: the run is finished and its report exists. */
 export interface End {
+  seal?: Seal | undefined;
   stop?: Stop | undefined;
   summary: Record<string, unknown>;
 }
@@ -106,7 +145,9 @@ export interface Runs {
   read(run: string): Promise<Run>;
   write(run: Run): Promise<void>;
   /** @param lines the rows as `planLine` writes them */
-  writePlan(run: string, lines: Iterable<string | Buffer>): Promise<void>;
+  writePlan(run: string, lines: Iterable<string | Buffer> | AsyncIterable<Buffer>): Promise<void>;
+  /** The bytes of a plan, in order. */
+  planBytes(run: string): AsyncIterable<Buffer>;
   /** Every row of the plan with its place, in order, some at a time. @throws SurroundingsError when it is gone or damaged */
   plan(run: string): AsyncGenerator<PlannedRow[]>;
   /** One row of the plan. @throws Error where the place is not that row's */
@@ -117,6 +158,8 @@ export interface Runs {
   end(run: string): Promise<End | undefined>;
   writeEnd(run: string, end: End): Promise<void>;
   note(run: string, note: Note): Promise<void>;
+  /** Has the run a note on any row? */
+  hasNotes(run: string): Promise<boolean>;
   /** Gives the run's note on a row, if there is one; it is read when it is asked for. */
   notes(run: string): Promise<(row: number) => Promise<Note | undefined>>;
 }
@@ -150,14 +193,15 @@ export function createRuns(files: RecordFiles): Runs {
       return found;
     },
     write: (run) => writeJson(at(run.run, 'run.json'), run),
-    writePlan: (run, lines) => files.write(at(run, 'plan.jsonl'), lines),
+    writePlan: (run, lines) => files.write(planName(run), lines),
+    planBytes: (run) => fileBlocks(files, planName(run)),
     async *plan(run) {
-      const name = at(run, 'plan.jsonl');
+      const name = planName(run);
       if (!(await files.stat(name))) throw new SurroundingsError(`the plan of run ${run} is gone: ${name}`);
       for await (const lines of lineBlocks(files, name)) yield lines.map(plannedRow);
     },
     async row(run, place) {
-      const line = await files.readRange(at(run, 'plan.jsonl'), place.from, place.length);
+      const line = await files.readRange(planName(run), place.from, place.length);
       const row = readRow(line);
       if (row.row !== place.row)
         throw new Error(`run ${run}: row ${place.row} is not at its place in the plan`);
@@ -168,6 +212,7 @@ export function createRuns(files: RecordFiles): Runs {
     end: (run) => readJson(at(run, 'end.json'), endSchema),
     writeEnd: (run, end) => writeJson(at(run, 'end.json'), end),
     note: (run, note) => writeJson(at(run, `rows/${note.row}.json`), note),
+    hasNotes: async (run) => (await files.list(at(run, 'rows'))).length > 0,
     async notes(run) {
       const noted = new Set((await files.list(at(run, 'rows'))).map((name) => Number.parseInt(name, 10)));
       return async (row) => (noted.has(row) ? readJson(at(run, `rows/${row}.json`), noteSchema) : undefined);
@@ -176,6 +221,9 @@ export function createRuns(files: RecordFiles): Runs {
 }
 
 const at = (run: string, name: string): string => `${folder}/${run}/${name}`;
+
+/** A plan's place below the output. */
+export const planName = (run: string): string => at(run, 'plan.jsonl');
 
 /**
  * A row as a line of a plan with its end; its number stands first, so that it is found without reading the rest.

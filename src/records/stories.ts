@@ -1,17 +1,20 @@
+import { hash } from 'node:crypto';
 import { SurroundingsError } from '../errors.ts';
 import { KeyTable } from '../key-table.ts';
 import { keyOf, type Call } from './call.ts';
 import type { RecordFiles } from './files.ts';
 import {
+  factsOf,
   indexName,
   indexState,
   loadIndex,
   readCalls,
   readHead,
+  spanOf,
   toBucketLine,
   toLine,
   type Index,
-  type LineHead,
+  type LineFacts,
 } from './index-file.ts';
 import { createWindow } from './lines.ts';
 
@@ -30,10 +33,12 @@ export interface Stories {
   of(id: string): Promise<Call[]>;
   /** As `of`, but the row stays one that nobody has asked for. */
   peek(id: string): Promise<Call[]>;
-  /** Rows that had a call, in no order; with `wanted` those of the index only where their line's head is. */
-  all(wanted?: (head: LineHead) => boolean): AsyncGenerator<Story>;
+  /** Rows that had a call, in no order; with `wanted` those of the index only where their lines are. */
+  all(wanted?: (facts: LineFacts) => boolean): AsyncGenerator<Story>;
   /** Those of them that nobody has asked for by `of`. */
-  unasked(wanted?: (head: LineHead) => boolean): AsyncGenerator<Story>;
+  unasked(wanted?: (facts: LineFacts) => boolean): AsyncGenerator<Story>;
+  /** Tells what was seen from every other state of the records, as far as calls that are opened go. */
+  readonly state: string;
 }
 
 /** Reads a row's calls from its folder. */
@@ -77,17 +82,15 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
       index,
       fresh: new Uint8Array(index.count),
       stale: new KeyTable(),
-      buckets: new Map(),
+      buckets: await bucketsOf(files),
     };
     const untouched = new Uint8Array(256);
-    for (const { name, changedMs } of await files.dated(folder)) {
-      if (!isBucket.test(name)) continue;
-      now.buckets.set(name, changedMs);
+    for (const [name, changedMs] of now.buckets) {
       if (index.buckets.get(name) === changedMs) untouched[Number.parseInt(name, 16)] = 1;
       else await lookInto(name, now);
     }
     for (let line = 0; line < index.count; line++)
-      if (untouched[index.bucket[line] ?? 0]) now.fresh[line] = 1;
+      if (untouched[index.columns.bucket[line] ?? 0]) now.fresh[line] = 1;
     clearTimeout(last?.forget);
     last = { look: now, at, forget: setTimeout(() => (last = undefined), keptMs).unref() };
     return now;
@@ -97,7 +100,7 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
     for (const { name, changedMs } of await files.dated(bucketFolder(bucket))) {
       if (!isKey.test(name)) continue;
       const line = index.lines.get(name);
-      if (line === undefined || index.changedMs[line] !== changedMs) stale.set(name, changedMs);
+      if (line === undefined || index.columns.changedMs[line] !== changedMs) stale.set(name, changedMs);
       else fresh[line] = 1;
     }
   };
@@ -107,18 +110,37 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
       return viewOf(await look(oldestMs), files, readFolder);
     },
 
+    /** How the records are now, as `Stories.state` tells it, without a look at more than the buckets. */
+    async state(): Promise<string> {
+      return stateOf(await bucketsOf(files));
+    },
+
     /**
      * Rewrites the index where it is not up to date.
      * @param ids the rows that will be asked for, in the order in which they will be
+     * @returns the state of the records, as long as which holds none of them has changed; undefined: one may yet
      */
-    async rewrite(ids: AsyncIterable<string>): Promise<void> {
+    async rewrite(ids: AsyncIterable<string>): Promise<string | undefined> {
       const now = await look(0);
       const isRight = now.stale.size === 0 && now.fresh.every((line) => line === 1);
-      if (!isRight || now.index.buckets.size < now.buckets.size)
-        await files.write(indexName, newLines(now, ids, Date.now() - grainMs, files, readFolder));
+      if (isRight && isSame(now.index.buckets, now.buckets)) return stateOf(now.buckets);
+      const settled = new Map<string, number>();
+      await files.write(indexName, newLines(now, ids, settled, files, readFolder));
+      return isSame(settled, now.buckets) ? stateOf(now.buckets) : undefined;
     },
   };
 }
+
+async function bucketsOf(files: RecordFiles): Promise<Map<string, number>> {
+  const found = (await files.dated(folder)).filter(({ name }) => isBucket.test(name));
+  return new Map(found.map(({ name, changedMs }) => [name, changedMs]));
+}
+
+const isSame = (some: Map<string, number>, others: Map<string, number>): boolean =>
+  some.size === others.size && [...some].every(([bucket, changedMs]) => others.get(bucket) === changedMs);
+
+const stateOf = (buckets: Map<string, number>): string =>
+  hash('sha256', JSON.stringify([...buckets].sort(([a], [b]) => (a < b ? -1 : 1))));
 
 const replaced = `${indexName} was replaced by another process while it was read: run the same command again`;
 
@@ -133,18 +155,20 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
   const asked = new Uint8Array(index.count);
   const askedStale = new KeyTable();
 
-  const bytesOf = (line: number): Promise<Buffer> => window(index.from[line] ?? 0, index.length[line] ?? 0);
+  const bytesOf = (line: number): Promise<Buffer> => {
+    const { from, length } = spanOf(index, line);
+    return window(from, length);
+  };
   /** The index may have been replaced since: what isn't the row's own line is no line. */
   const callsOf = async (line: number, key: string): Promise<Call[]> =>
     readCalls(await bytesOf(line), key) ?? readFolder(key);
 
-  async function* lines(wanted: (line: number, head: LineHead) => boolean): AsyncGenerator<Story> {
+  async function* lines(wanted: (line: number) => boolean): AsyncGenerator<Story> {
     for (let line = 0; line < index.count; line++) {
-      if (fresh[line] === 0) continue;
+      if (fresh[line] === 0 || !wanted(line)) continue;
       const bytes = await bytesOf(line);
       const head = readHead(bytes);
       if (!head || index.lines.get(head.key) !== line) throw new SurroundingsError(replaced);
-      if (!wanted(line, head)) continue;
       const calls = readCalls(bytes, head.key) ?? (await readFolder(head.key));
       if (calls[0]) yield { id: calls[0].id, calls };
     }
@@ -177,27 +201,30 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
     of: (id) => find(id, true),
     peek: (id) => find(id, false),
     async *all(wanted = () => true) {
-      yield* lines((_line, head) => wanted(head));
+      yield* lines((line) => wanted(factsOf(index, line)));
       yield* folders(() => true);
     },
     async *unasked(wanted = () => true) {
-      yield* lines((line, head) => asked[line] === 0 && wanted(head));
+      yield* lines((line) => asked[line] === 0 && wanted(factsOf(index, line)));
       yield* folders((key) => !askedStale.has(key));
     },
+    state: stateOf(buckets),
   };
 }
 
 /**
  * Leaves out what may change again without looking newer: rows that just changed or have an open call, and buckets with
  * such rows.
+ * @param settled takes the buckets that get a line
  */
 async function* newLines(
   { index, fresh, stale, buckets }: Look,
   ids: AsyncIterable<string>,
-  before: number,
+  settled: Map<string, number>,
   files: RecordFiles,
   readFolder: ReadFolder,
 ): AsyncGenerator<string | Buffer> {
+  const before = Date.now() - grainMs;
   const window = createWindow(files, indexName);
   const written = new Uint8Array(index.count);
   const writtenStale = new KeyTable();
@@ -205,8 +232,9 @@ async function* newLines(
 
   const oldLine = async (line: number): Promise<Buffer> => {
     written[line] = 1;
+    const { from, length } = spanOf(index, line);
     // With its end.
-    return window(index.from[line] ?? 0, (index.length[line] ?? 0) + 1);
+    return window(from, length + 1);
   };
   const newLine = async (key: string): Promise<string> => {
     writtenStale.set(key, 1);
@@ -232,6 +260,8 @@ async function* newLines(
     }
   }
   for (const [bucket, changedMs] of buckets) {
-    if (changedMs < before && !unsettled.has(bucket)) yield toBucketLine({ bucket, changedMs });
+    if (changedMs >= before || unsettled.has(bucket)) continue;
+    settled.set(bucket, changedMs);
+    yield toBucketLine({ bucket, changedMs });
   }
 }

@@ -108,7 +108,7 @@ function isPerhapsTwice({ calls }: ReportRow): boolean {
   return paid.length > 1 && paid.some(({ charged }) => charged === 'unknown');
 }
 
-function noRows(): Record<RowStatus, number> {
+export function noRows(): Record<RowStatus, number> {
   return { succeeded: 0, skipped: 0, failed: 0, held: 0, cancelled: 0, not_attempted: 0, invalid: 0 };
 }
 

@@ -3,7 +3,7 @@ import { PassThrough } from 'node:stream';
 import { type BookedCall, createCallsCsv, runsCsv } from './books.ts';
 import { failedCsv } from './failed.ts';
 import { pageHtml } from './page.ts';
-import { choosePageRows } from './page-rows.ts';
+import { choosePageRows, type PageRows } from './page-rows.ts';
 import { resultsCsv, resultsJsonl } from './results.ts';
 import { resultOf, type ReportRow, type ResultRow } from './rows.ts';
 import { createTally, type RunFacts, type Summary } from './summary.ts';
@@ -14,8 +14,8 @@ export interface ReportInput {
   run: RunFacts;
   /** The rows of the latest manifest, in its order. */
   rows: () => AsyncIterable<ReportRow>;
-  /** Those of them that are wanted, with their thumbnails. */
-  pageRows: (wanted: (row: number) => boolean) => Promise<AsyncIterable<ReportRow>>;
+  /** Those of them that are wanted, with their thumbnails; none is wanted after the row numbered `last`. */
+  pageRows: (wanted: (row: number) => boolean, last: number) => Promise<AsyncIterable<ReportRow>>;
   /** Calls into this output of rows that have left the manifest or are left out as invalid; asked for when `rows` are through. */
   otherCalls: () => AsyncIterable<BookedCall>;
   /** The summaries of other runs into this output; one of the same run is replaced. */
@@ -52,10 +52,20 @@ export async function writeReport(input: ReportInput, put: Put): Promise<Summary
   } finally {
     calls.close();
   }
-  const summary = tally.summary();
+  return writeRest(input, tally.summary(), chosen, put);
+}
+
+/** What is made of the summary, and the page. */
+export async function writeRest(
+  input: Pick<ReportInput, 'run' | 'runs' | 'pageRows'>,
+  summary: Summary,
+  chosen: PageRows,
+  put: Put,
+): Promise<Summary> {
+  const { columns } = input.run;
   const others = input.runs.filter(({ run }) => run !== summary.run);
   await put('runs.csv', runsCsv([...others, summary]));
-  const shown = await input.pageRows(chosen.wanted());
+  const shown = await input.pageRows(chosen.wanted(), chosen.last());
   await put('index.html', blocks(pageHtml(shown, { summary, columns, left: chosen.left() })));
   await put('summary.json', `${JSON.stringify(summary, null, 2)}\n`);
   return summary;
@@ -74,9 +84,9 @@ async function* noting(
 const blockLength = 65_536;
 
 /** Writes several files at once from one pass over the rows. */
-async function putTogether(
-  tables: Record<string, Table<ResultRow>>,
-  rows: AsyncIterable<ResultRow>,
+export async function putTogether<Item>(
+  tables: Record<string, Table<Item>>,
+  rows: AsyncIterable<Item>,
   put: Put,
 ): Promise<void> {
   const files = Object.entries(tables).map(([name, table]) => {

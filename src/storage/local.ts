@@ -13,6 +13,7 @@ import {
   realpath,
   rename,
   rm,
+  stat,
   writeFile,
 } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
@@ -106,6 +107,8 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
     leadsOut: (name) => guarded(name, async () => leadsOut(root, dirname(at(name)))),
     list: (folder) => guarded(folder, async () => listFolder(await entered(folder))),
     dated: (folder) => guarded(folder, async () => datedFolder(await entered(folder))),
+    changedMs: (folder) =>
+      guarded(folder, async () => (await optional(stat(await entered(folder))))?.mtimeMs),
     touch: (folder) =>
       guarded(folder, async () => {
         // By the file system's own clock, which may be another machine's.
@@ -173,8 +176,8 @@ async function readRange(file: string, from: number, length: number): Promise<Bu
 }
 
 async function statFile(file: string, name: string): Promise<StoredFile | undefined> {
-  const stat = await optional(lstat(file));
-  return stat && { name, bytes: stat.size, changedMs: stat.mtimeMs };
+  const facts = await optional(lstat(file));
+  return facts && { name, bytes: facts.size, changedMs: facts.mtimeMs };
 }
 
 async function listFolder(folder: string): Promise<string[]> {

@@ -49,6 +49,8 @@ export interface Storage {
   list(folder: string): Promise<string[]>;
   /** The same with the time of each one's last change, epoch milliseconds; of a folder: when something in it came or went. */
   dated(folder: string): Promise<{ name: string; changedMs: number }[]>;
+  /** When something in a folder last came or went, epoch milliseconds; '' is the output itself. Undefined: it is missing. */
+  changedMs(folder: string): Promise<number | undefined>;
   /** Makes a folder look changed, as if something in it had come or gone. */
   touch(folder: string): Promise<void>;
   /** The same one by one, for folders of any size. */

@@ -18,6 +18,7 @@ it('a page shows all rows, or as many as it can, those that are not done first',
         const wanted = chosen.wanted();
         const shown = statuses.flatMap((status, i) => (wanted(i + 1) ? status : []));
         expect(shown.length).toBe(Math.min(most, statuses.length));
+        expect(chosen.last()).toBe(statuses.findLastIndex((_, i) => wanted(i + 1)) + 1);
         expect(chosen.left()).toBe(statuses.length - shown.length);
         const undone = (some: string[]): number =>
           some.filter((one) => !/succeeded|skipped/.test(one)).length;

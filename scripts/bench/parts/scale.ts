@@ -15,6 +15,8 @@ const bin = fileURLToPath(new URL('../../../dist/src/bin.js', import.meta.url));
 /** What reshoot may take at most, however many rows there are. */
 const promised = { processMb: 300, redisMb: 50, resumeMs: 60_000 };
 
+const resume = 'resume when all is done (run)';
+
 interface Stage {
   rows: number;
   what: string;
@@ -48,7 +50,7 @@ async function run({ quick, folder, say }: RunOptions): Promise<Figures> {
     const api = await startSimulator({ calls: 1000, windowMs: 60_000, latencyMs: 1 });
     const desk = await startDesk();
     try {
-      await makeFinished(place, join(place, 'out'), rows, api.url);
+      await makeFinished(manifests, join(place, 'out'), rows, api.url);
       const env = {
         SPIDERHUBS_API_KEY: 'sk_live_bench',
         SPIDERHUBS_BASE_URL: api.url,
@@ -56,9 +58,15 @@ async function run({ quick, folder, say }: RunOptions): Promise<Figures> {
         RESHOOT_STATE_DIR: join(place, 'state'),
       };
       for (const [what, args, codes] of commandsOn(manifests)) {
-        const cwd = join(place, 'log', what.replaceAll(/\W+/g, '-'));
+        const name = what.replaceAll(/\W+/g, '-');
+        const cwd = join(place, 'log', name);
         await mkdir(cwd, { recursive: true });
-        const command = { args: [process.execPath, bin, ...args], env, cwd };
+        // Else what was submitted would be worked on as well.
+        const command = {
+          args: [process.execPath, bin, ...args],
+          env: { ...env, RESHOOT_NAMESPACE: name },
+          cwd,
+        };
         const usage = await measure(command, { timeoutMs: patienceMs, everyMs: 100 });
         if (usage.code === null || !codes.includes(usage.code))
           throw new Error(`${what}, ${rows} rows: exit ${usage.code}; see ${join(cwd, 'log')}`);
@@ -75,7 +83,14 @@ async function run({ quick, folder, say }: RunOptions): Promise<Figures> {
 }
 
 /** What is measured, its arguments, and how it may end. */
-function commandsOn({ folder, csv, jsonl, wrong, pictures }: Manifests): [string, string[], number[]][] {
+function commandsOn({
+  folder,
+  csv,
+  repriced,
+  jsonl,
+  wrong,
+  pictures,
+}: Manifests): [string, string[], number[]][] {
   const out = join(folder, 'out');
   const quiet = ['--yes', '--quiet'];
   return [
@@ -85,8 +100,9 @@ function commandsOn({ folder, csv, jsonl, wrong, pictures }: Manifests): [string
     ['check, every row wrong twice', ['check', wrong], [2]],
     ['check against the finished output', ['check', csv, '-o', out], [0]],
     ['check and plan (submit)', ['submit', csv, '-o', join(folder, 'new'), ...quiet], [0]],
-    ['resume when all is done (run)', ['run', csv, '-o', out, ...quiet], [0]],
+    [resume, ['run', csv, '-o', out, ...quiet], [0]],
     ['report', ['report', out], [0]],
+    ['the same with a new price in every row (run)', ['run', repriced, '-o', out, ...quiet], [0]],
   ];
 }
 
@@ -114,7 +130,7 @@ function render({ stages, sizes }: Figures): string {
   const most = Math.max(...stages.map(({ peakMb }) => peakMb));
   const redis = Math.max(...sizes.map(({ redisMb }) => redisMb));
   const calls = sizes.reduce((sum, size) => sum + size.calls, 0);
-  const resumed = stages.findLast(({ what }) => what.startsWith('resume'));
+  const resumed = stages.findLast(({ what }) => what === resume);
   return [
     markdownTable(head, table),
     '',
