@@ -25,7 +25,7 @@ it('the second night over an unchanged catalogue reads no picture and makes no c
     truncateSync(file, pictureBytes);
     utimesSync(file, night, night);
   }
-  await makeFinished(rig.dir, rig.out, rows, rig.simulator.url);
+  await makeFinished({ folder: rig.dir, csv }, rig.out, rows, rig.simulator.url);
 
   const before = bytesRead();
   const found = await rig.run(['check', csv, '-o', 'out', '--json']);
