@@ -68,7 +68,7 @@ async function finishCarried(
   const stories = await output.calls.stories();
   const judged = await judgedRows(output, id, undefined, stories);
   const input = { ...(await frameOf(output, id, undefined, finishedAt, judged)), before };
-  const lines = (): AsyncIterable<string> => textLines(output.storage, 'report/results.jsonl');
+  const lines = (): AsyncIterable<string[]> => textLines(output.storage, 'report/results.jsonl');
   const summary = await writeCarriedReport({ ...input, lines }, putInto(output));
   const files = await filesOf(output.storage, id);
   await output.runs.writeEnd(id, { summary: { ...summary }, seal: { ...seal, files } });

@@ -40,10 +40,9 @@ export async function* lineBlocks(files: RecordFiles, name: string): AsyncGenera
   if (rest.length > 0) yield [{ from: at - rest.length, bytes: rest, whole: false }];
 }
 
-/** The same as text, one by one, without their ends. */
-export async function* textLines(files: RecordFiles, name: string): AsyncGenerator<string> {
-  for await (const lines of lineBlocks(files, name))
-    for (const { bytes } of lines) yield bytes.toString('utf8');
+/** The same as text. */
+export async function* textLines(files: RecordFiles, name: string): AsyncGenerator<string[]> {
+  for await (const lines of lineBlocks(files, name)) yield lines.map(({ bytes }) => bytes.toString('utf8'));
 }
 
 /**

@@ -8,8 +8,8 @@ import { putTogether, writeRest, type Put, type ReportInput } from './write.ts';
 export interface CarriedInput extends Omit<ReportInput, 'rows' | 'otherCalls'> {
   /** Of the earlier run. */
   before: Summary;
-  /** The lines of its `results.jsonl`, without their ends. */
-  lines: () => AsyncIterable<string>;
+  /** The lines of its `results.jsonl`, without their ends, some at a time. */
+  lines: () => AsyncIterable<string[]>;
 }
 
 /** Writes what differs from the earlier run's report: that every row was done before. */
@@ -17,8 +17,8 @@ export async function writeCarriedReport(input: CarriedInput, put: Put): Promise
   const { before, run } = input;
   const rows = before.rows.succeeded + before.rows.skipped;
   if (before.rows.succeeded > 0) {
-    const tables = { 'results.jsonl': doneJsonl, 'results.csv': doneCsv(run.columns) };
-    await putTogether(tables, doneRows(input.lines()), put);
+    const tables = { 'results.jsonl': linesAsTheyAre, 'results.csv': csvOf(run.columns) };
+    await putTogether(tables, skippedLines(input.lines()), put);
   }
   const chosen = choosePageRows();
   for (let row = 1; row <= rows; row++) chosen.add({ status: 'skipped', row: { row } });
@@ -40,31 +40,23 @@ function carriedSummary(
   };
 }
 
-/** A row that is done before now. */
-interface DoneRow {
-  /** Its line in `results.jsonl`. */
-  line: string;
-  fields: Record<string, Value>;
+/** Inside a text of JSON no quotation mark stands without a backslash, so that this is the field and nothing else. */
+const skipped = (line: string): string => line.replace('"status":"succeeded"', '"status":"skipped"');
+
+async function* skippedLines(blocks: AsyncIterable<string[]>): AsyncIterable<string> {
+  for await (const lines of blocks) yield* lines.map(skipped);
 }
 
-async function* doneRows(lines: AsyncIterable<string>): AsyncIterable<DoneRow> {
-  for await (const line of lines) {
-    const fields = JSON.parse(line) as Record<string, Value>;
-    if (fields['status'] === 'skipped') yield { line, fields };
-    else {
-      fields['status'] = 'skipped';
-      yield { line: JSON.stringify(fields), fields };
-    }
-  }
-}
+const linesAsTheyAre: Table<string> = { head: '', line: (line) => `${line}\n` };
 
-const doneJsonl: Table<DoneRow> = { head: '', line: ({ line }) => `${line}\n` };
-
-function doneCsv(columns: string[]): Table<DoneRow> {
-  const all = [...resultFields, ...columns];
+/** The lines of `results.csv` that say the same. */
+function csvOf(columns: string[]): Table<string> {
+  const names = [...resultFields, ...columns];
   return {
-    head: csvHead(all),
-    line: ({ fields }) =>
-      csvLine(all.map((name) => (Object.hasOwn(fields, name) ? (fields[name] ?? null) : null))),
+    head: csvHead(names),
+    line(line) {
+      const fields = JSON.parse(line) as Record<string, Value>;
+      return csvLine(names.map((name) => (Object.hasOwn(fields, name) ? (fields[name] ?? null) : null)));
+    },
   };
 }
