@@ -21,7 +21,7 @@ let seen: Map<string, Seen>;
 
 /** Stands before the simulator and refuses some accounts. */
 beforeEach(async () => {
-  rig = await createRig({ windowMs, limit: 6, latency: steady(200) });
+  rig = await createRig({ windowMs, limit: 6, latency: steady(200), books: false });
   seen = new Map();
   const { port } = new URL(rig.simulator.url);
   api = createServer((incoming, answer) => {

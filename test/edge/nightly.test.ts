@@ -14,7 +14,7 @@ const bytesRead = (): number =>
   Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1] ?? 0);
 
 it('the second night over an unchanged catalogue reads no picture and makes no call', async () => {
-  const rig = await createRig();
+  const rig = await createRig({ books: false });
   onTestFinished(() => rig.close());
   const { csv, pictures } = makeManifests(rig.dir, rows);
   // Holes of 5 MB that no decoder takes for pictures: whoever looks into one finds fault with it.

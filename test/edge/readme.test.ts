@@ -41,7 +41,8 @@ beforeAll(async () => {
     SPIDERHUBS_API_KEY: 'sk_live_readme',
   };
   await mkdir(join(dir, 'photos'));
-  for (const name of ['shoe', 'mug']) await writeFile(join(dir, 'photos', `${name}.png`), await picture());
+  await writeFile(join(dir, 'photos', 'shoe.png'), await picture());
+  await writeFile(join(dir, 'photos', 'mug.png'), await picture('#36c'));
 });
 
 afterAll(async () => {

@@ -21,7 +21,7 @@ interface Started {
   run: Process;
 }
 
-/** `run` and two `worker`s on one Redis; every row is done, although all ask for the same. */
+/** `run` and two `worker`s on one Redis; every row asks for something of its own. */
 async function start(rows: number, bend: Bend, { onTestFinished }: TestContext): Promise<Started> {
   const redis = await startRedis();
   onTestFinished(() => redis.close());
@@ -37,7 +37,7 @@ async function start(rows: number, bend: Bend, { onTestFinished }: TestContext):
   onTestFinished(() => rig.close());
   rig.start(['worker'], bend);
   rig.start(['worker'], bend);
-  const file = await rig.manifest(Array.from({ length: rows }, () => 'a marble table'));
+  const file = await rig.manifest(Array.from({ length: rows }, (_, i) => `a marble table, ${i}`));
   return { rig, run: rig.start(['run', file, '-o', 'out', '--size', '64x64', '--force'], bend) };
 }
 

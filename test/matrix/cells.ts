@@ -113,9 +113,9 @@ async function startWorkers(): Promise<void> {
   client.disconnect();
 }
 
-/** Resolves when every row is done, although all ask for the same. */
+/** Resolves when every row is done; each asks for something of its own. */
 async function run(rows: number, out = 'out', ...more: string[]): Promise<void> {
-  const file = await rig.manifest(Array.from({ length: rows }, () => prompt));
+  const file = await rig.manifest(Array.from({ length: rows }, (_, i) => `${prompt} ${i}`));
   const { code, stderr } = await start(['run', file, ...small, '--force', ...more, '-o', out]).ended;
   expect({ code, stderr }).toMatchObject({ code: 0 });
 }
