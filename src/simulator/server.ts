@@ -78,7 +78,7 @@ function createHandler(
     try {
       await answer(request, response, entry, await judge(desk, request, entry, stop));
     } catch (error) {
-      if (!stop.aborted && request.complete) throw error;
+      if (!stop.aborted && error !== request.errored) throw error;
       entry.settle({ outcome: stop.aborted ? 'stopped' : 'cut_request', status: 0, charged: false });
     }
     onCall?.(entry.call);

@@ -472,6 +472,14 @@ describe('clients that go away', () => {
     );
   });
 
+  test('before their whole request was looked at: nothing is charged', async () => {
+    const simulator = await start({ countAfterMs: () => 200 });
+    expect(await codeOf(edit(simulator, {}, 'sk_live_demo', AbortSignal.timeout(100)))).toBe('ABORT_ERR');
+    await vi.waitFor(() =>
+      expect(simulator.calls).toMatchObject([{ outcome: 'cut_request', charged: false }]),
+    );
+  });
+
   test('because the simulator is closed', async () => {
     const simulator = await start({ latency: { min: 60_000, max: 60_000 } });
     const call = codeOf(edit(simulator));
