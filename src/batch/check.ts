@@ -57,13 +57,11 @@ export interface Check {
 }
 
 /** What a run may pay, its cap considered. */
-export interface Credits {
+export interface Credits extends Pick<Needed, 'maybeDone'> {
   least: number;
   most: number;
   /** What the rows need at least, whatever the cap. */
   needed: number;
-  /** Rows whose pictures have another date but the length that was paid for: their content is yet to be read. */
-  maybeDone: number;
 }
 
 /** What a manifest is checked against. */
@@ -95,7 +93,8 @@ export async function checkManifest(
   const appraise = createAppraiser(output, present, origin, rules);
   const findings = createLongList<Finding>();
   const changes = noChanges();
-  const sums = { selected: 0, invalid: 0, due: 0, maybeDone: 0, uploadBytes: 0 };
+  const sums = { selected: 0, invalid: 0, due: 0, uploadBytes: 0 };
+  const calls = createCallCount();
   /** Of the rows that are read together. */
   const looked = new Map<string, Call[]>();
   const callsOf = async (id: string): Promise<Call[]> => {
@@ -113,18 +112,17 @@ export async function checkManifest(
       sums.invalid += 1;
       return false;
     }
-    const calls = await callsOf(row.id);
-    for (const finding of (await foreign?.(row, place, calls)) ?? []) findings.push(finding);
-    const appraisal = await appraise(row, calls);
+    const story = await callsOf(row.id);
+    for (const finding of (await foreign?.(row, place, story)) ?? []) findings.push(finding);
+    const appraisal = await appraise(row, story);
     const { verdict, byOwnCalls } = appraisal;
-    const maybeDone = compare(row, calls, appraisal, changes, origin);
+    const maybeDone = compare(row, story, appraisal, changes, origin);
     if (verdict.is === 'due') {
       sums.due += 1;
-      if (maybeDone && !force) sums.maybeDone += 1;
-      sums.uploadBytes += uploadOf(row);
+      if (calls.add(row, maybeDone && !force)) sums.uploadBytes += uploadOf(row);
     }
     if (verdict.is !== 'done' || !byOwnCalls || !present) return false;
-    return calls.every((call) => call.closed) && isInPlace(row, verdict.call, present);
+    return story.every((call) => call.closed) && isInPlace(row, verdict.call, present);
   };
   const manifest = await readManifest(file, options.manifest, {
     async rows(rows) {
@@ -145,15 +143,29 @@ export async function checkManifest(
     for (const one of await findForeignReport(target ?? '', storage)) findings.push(one);
   // A failed.csv holds only some of the rows, so that none is gone.
   if (stories && !manifest.retry) await listGone(stories, manifest, changes);
-  return toCheck(manifest, { findings, changes, sums }, options, output !== undefined);
+  return toCheck(
+    manifest,
+    { findings, changes, sums: { ...sums, ...calls.sums() } },
+    options,
+    output !== undefined,
+  );
 }
 
 /** What was found while the rows were gone through. */
 interface Found {
   findings: LongList<Finding>;
   changes: Changes;
-  sums: Pick<Check, 'selected' | 'invalid' | 'due' | 'uploadBytes'> & Pick<Credits, 'maybeDone'>;
+  sums: Pick<Check, 'selected' | 'invalid' | 'due' | 'uploadBytes'> & Needed;
 }
+
+/** Calls that rows need. */
+interface Needed {
+  calls: number;
+  /** Those of them that may turn out to be needless: the pictures have another date but the length that was paid for. */
+  maybeDone: number;
+}
+
+const nothing = { due: 0, calls: 0, maybeDone: 0, uploadBytes: 0 };
 
 /** @param isAgainst an output is there to compare with */
 export function toCheck(
@@ -162,16 +174,16 @@ export function toCheck(
   options: CheckOptions,
   isAgainst: boolean,
 ): Check {
-  const due = manifest.unskippable ? 0 : sums.due;
+  const { due, calls, maybeDone, uploadBytes } = manifest.unskippable ? nothing : sums;
   return {
     manifest,
     findings,
     due,
     selected: sums.selected,
     invalid: sums.invalid,
-    credits: creditsOf(due, options, due && sums.maybeDone),
-    atLimitMs: Math.max(0, Math.ceil(due / options.callsPerWindow) - 1) * options.windowMs,
-    uploadBytes: manifest.unskippable ? 0 : sums.uploadBytes,
+    credits: creditsOf(calls, options, maybeDone),
+    atLimitMs: Math.max(0, Math.ceil(calls / options.callsPerWindow) - 1) * options.windowMs,
+    uploadBytes,
     changes: isAgainst && !manifest.unskippable ? changes : undefined,
     close() {
       for (const list of [findings, ...Object.values(changes)]) list.close();
@@ -192,18 +204,40 @@ export function extraCalls(rows: number, percent: number): number {
 }
 
 /**
- * What so many rows may cost.
- * @param maybeDone those of them that may turn out to be done already
+ * What rows may cost that need so many calls if each succeeds at once.
+ * @param maybeDone those of them that may turn out to be needless
  */
 export function creditsOf(
-  due: number,
+  calls: number,
   options: Pick<CheckOptions, 'maxAttempts' | 'maxCredits' | 'retryBudget'>,
   maybeDone = 0,
 ): Credits {
   const cap = options.maxCredits ?? Infinity;
-  const most = Math.min(due * options.maxAttempts, due + extraCalls(due, options.retryBudget));
-  const needed = due - maybeDone;
+  const most = Math.min(calls * options.maxAttempts, calls + extraCalls(calls, options.retryBudget));
+  const needed = calls - maybeDone;
   return { least: Math.min(needed, cap), most: Math.min(most, cap), needed, maybeDone };
+}
+
+/**
+ * Counts the calls that due rows need: those that surely ask for the same need one together. Equal pictures under other
+ * names are only known as such when they are read.
+ */
+function createCallCount() {
+  const asked = new KeyTable();
+  const sums: Needed = { calls: 0, maybeDone: 0 };
+  return {
+    /** @param maybeDone the row may turn out to be done @returns does it need a call of its own? */
+    add({ prompt, size, ratio, pictures }: Row, maybeDone: boolean): boolean {
+      const key = JSON.stringify([prompt, size, ratio, pictures]);
+      const before = asked.get(key);
+      // Once one of them is done, all are.
+      if (maybeDone && before !== 1) sums.maybeDone += 1;
+      if (before === undefined) sums.calls += 1;
+      if (before === undefined || maybeDone) asked.set(key, maybeDone ? 1 : 0);
+      return before === undefined;
+    },
+    sums: () => sums,
+  };
 }
 
 function uploadOf(row: Row): number {

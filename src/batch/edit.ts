@@ -8,7 +8,7 @@ import type { Desk } from '../queue/desk.ts';
 import type { Job } from '../queue/job.ts';
 import type { RowEnd } from '../queue/progress.ts';
 import type { JobResult, JobState } from '../queue/worker.ts';
-import { callId, chargeOf, type Call } from '../records/call.ts';
+import { callId, chargeOf, isCopy, type Call } from '../records/call.ts';
 import type { Taker } from '../records/content.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Note, Run } from '../records/runs.ts';
@@ -19,6 +19,7 @@ import type { Caller } from './call.ts';
 import { dayBegan, dayEnds } from './day.ts';
 import type { Input, InputReader } from './input.ts';
 import { exists, outputName, place, spoolFiles } from './keep.ts';
+import { newCall, newCopy } from './new-call.ts';
 import type { Output } from './output.ts';
 import type { Step } from './steps.ts';
 import { createWaitingLine } from './waiting-line.ts';
@@ -127,7 +128,7 @@ export function createEditor(options: EditorOptions): Editor {
     for (const call of calls) {
       if (call.closed) {
         // Its process may have died between the record and the books; what is booked already stays as it is.
-        if (call.run === run) await book(call);
+        if (call.run === run && !isCopy(call)) await book(call);
         caughtUp.push(call);
         continue;
       }
@@ -200,11 +201,15 @@ export function createEditor(options: EditorOptions): Editor {
       const isAtIt = run === job.run && !isOwn && !isSettled(taken);
       const others = await callsOfOthers(work, takers, isAtIt ? id : undefined);
       const theirs = others && (await judged(work, paid, others));
-      if (theirs?.is === 'done') return settleVerdict(work, theirs, sources);
+      const taker = { id: row.id, run: job.run, row: row.row };
+      if (theirs?.is === 'done') {
+        // Those rows may have left the manifest, and their pictures the output: one of each run is found instead.
+        if (run !== job.run) await output.contents.take(paid, taker, takers.length);
+        return settleVerdict(work, theirs, sources);
+      }
       if (own.is !== 'due') return settleVerdict(work, own, sources);
       if (isAtIt || !theirs) return line.wait(nameOf(job), sources);
       if (theirs.is !== 'due') return settleVerdict(work, theirs, sources);
-      const taker = { id: row.id, run: job.run, row: row.row };
       if (isOwn || (await output.contents.take(paid, taker, takers.length))) return undefined;
     }
   };
@@ -333,25 +338,11 @@ export function createEditor(options: EditorOptions): Editor {
     paid: string,
     input: Input,
   ): Promise<Call | undefined> => {
-    const { run, row } = work;
-    const call: Call = {
-      v: 1,
-      run: run.run,
-      id: row.id,
-      n: due.n,
-      route: due.route,
-      account: slot.account,
-      origin,
-      owner: self,
-      started_at: new Date().toISOString(),
-      fingerprint: paid,
-      prompt: row.prompt,
-      size: row.size,
-      ratio: row.ratio,
-      sources: input.sources,
-      on_unknown: run.on_unknown ?? 'retry',
-    };
-    return (await work.output.calls.open(call)) ? call : undefined;
+    const { run, row, output } = work;
+    const { sources } = input;
+    const asked = { ...due, account: slot.account, origin, fingerprint: paid, sources };
+    const call = newCall(run, row, asked);
+    return (await output.calls.open(call)) ? call : undefined;
   };
 
   const settleVerdict = async (
@@ -359,18 +350,18 @@ export function createEditor(options: EditorOptions): Editor {
     verdict: Exclude<Verdict, { is: 'due' }>,
     sources: Source[],
   ): Promise<JobResult> => {
-    const { job, output, row } = work;
+    const { job, output, run, row } = work;
     const { call } = verdict;
     const isOwn = call.id === row.id;
     const isOfRun = isOwn && call.run === job.run;
     if (verdict.is === 'done') {
       step('kept');
-      if (isOwn) {
-        await rm(spoolFiles(output.storage, call).bin, { force: true });
-        options.onKept(output, row, call);
-      }
-      if (isOfRun) return settleRow(work, 'succeeded');
       const picture = call.closed?.picture;
+      if (!isOwn && picture)
+        return settleCopy(work, newCopy(run, row, work.calls, { payer: call, picture, sources }));
+      await rm(spoolFiles(output.storage, call).bin, { force: true });
+      options.onKept(output, row, call);
+      if (isOfRun) return settleRow(work, isCopy(call) ? 'skipped' : 'succeeded');
       const name = picture && outputName(row, picture.ext);
       return settleWithNote(work, { status: 'skipped', paid_by: call, output: name, sources });
     }
@@ -384,6 +375,14 @@ export function createEditor(options: EditorOptions): Editor {
       sources,
     };
     return settleWithNote(work, note, verdict.is === 'failed' ? 'failed before' : verdict.is);
+  };
+
+  /** Another row's picture stands at the row's name. */
+  const settleCopy = async (work: Work, copy: Call): Promise<JobResult> => {
+    const { output, row } = work;
+    if (!(await output.calls.open(copy))) return { is: 'handed back', afterMs: elsewhereMs };
+    options.onKept(output, row, copy);
+    return settleRow(work, 'skipped');
   };
 
   const settleWithNote = async (

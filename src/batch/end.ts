@@ -1,6 +1,6 @@
 import type { Row } from '../model.ts';
 import type { RowEnd } from '../queue/progress.ts';
-import { callId, type Call } from '../records/call.ts';
+import { callId, isCopy, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import { judge, type RowRules } from '../records/state.ts';
 import { asideName, outputName } from './keep.ts';
@@ -54,5 +54,6 @@ export async function endWithoutJob(
   const own = call.run === rules.run;
   if (verdict.is === 'failed') return { is: own ? 'failed' : 'failed before', call };
   if (verdict.is === 'held') return { is: 'held', call };
-  return (await isInPlace(row, call, present)) ? { is: own ? 'succeeded' : 'skipped', call } : undefined;
+  if (!(await isInPlace(row, call, present))) return undefined;
+  return { is: own && !isCopy(call) ? 'succeeded' : 'skipped', call };
 }

@@ -5,7 +5,7 @@ import { writeReport, type Put, type ReportInput } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
 import { createTally, type RunFacts, type Summary } from '../report/summary.ts';
-import { callId } from '../records/call.ts';
+import { callId, isCopy } from '../records/call.ts';
 import { textLines } from '../records/lines.ts';
 import type { PlannedRow, Seal, Stop } from '../records/runs.ts';
 import type { Stories } from '../records/stories.ts';
@@ -229,7 +229,7 @@ async function* withThumbs(
 /** Calls of rows that are in the plan no more. */
 async function* bookedCalls(stories: Stories): AsyncIterable<BookedCall> {
   for await (const { id, calls } of stories.unasked()) {
-    for (const call of calls) yield { id, ...toReportCall(call) };
+    for (const call of calls) if (!isCopy(call)) yield { id, ...toReportCall(call) };
   }
 }
 

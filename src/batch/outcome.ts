@@ -2,7 +2,7 @@ import { printable } from '../cells.ts';
 import { codes, type ErrorCode } from '../errors.ts';
 import type { Row, RowStatus, Source } from '../model.ts';
 import type { ReportCall, ReportRow } from '../report/rows.ts';
-import { chargeOf, codeOf, isAttempt, type Call } from '../records/call.ts';
+import { chargeOf, codeOf, isAttempt, isCopy, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Note, Stop } from '../records/runs.ts';
 import { judge, type RowRules } from '../records/state.ts';
@@ -28,7 +28,7 @@ export interface Evidence {
 /** A row's one outcome, from plan and records alone. */
 export function outcomeOf(evidence: Evidence): ReportRow {
   const { row, calls } = evidence;
-  return { row, calls: calls.map(toReportCall), ...concluded(evidence) };
+  return { row, calls: calls.filter((call) => !isCopy(call)).map(toReportCall), ...concluded(evidence) };
 }
 
 type Conclusion = Omit<ReportRow, 'row' | 'calls'>;
@@ -39,12 +39,9 @@ function concluded(evidence: Evidence): Conclusion {
   if (homeless && note?.status === 'failed') return withNote(note, calls);
   const own = calls.filter((call) => call.run === rules.run);
   const brought = own.findLast((call) => call.closed?.picture);
-  if (brought) return withPicture('succeeded', row, brought);
+  if (brought) return withPicture(isCopy(brought) ? 'skipped' : 'succeeded', row, brought);
   if (note?.status === 'skipped' && payer)
-    return withPayer(row, payer, {
-      ...withPicture('skipped', row, payer),
-      output: note.output ?? row.output,
-    });
+    return { ...withPicture('skipped', row, payer), output: note.output ?? row.output };
   if (note) return payer ? withPayer(row, payer, withNote(note, calls)) : withNote(note, calls);
   const known: Source[] | undefined = knownSources(row.pictures, calls);
   // What a run was told to do again says nothing of the rows that it left out.
@@ -71,13 +68,19 @@ function withPicture(status: RowStatus, row: Row, call: Call): Conclusion {
   const picture = call.closed?.picture;
   if (!picture) return { status };
   const { mime, width, height, bytes, sha256 } = picture;
-  const note = noteOn(row, picture);
+  const note = [payerNote(row, call), noteOn(row, picture)].filter((text) => text !== '').join('; ');
   return {
     status,
     output: outputName(row, picture.ext),
     facts: { mime, width, height, bytes, sha256 },
     ...(note && { errorMessage: note }),
   };
+}
+
+/** Says which row paid, where that is another. */
+function payerNote(row: Row, { id, n, paid_by: payer = { id, n } }: Call): string {
+  if (payer.id === row.id) return '';
+  return `note: row "${printable(payer.id, 80)}" asked for the same and paid for it (call ${payer.n})`;
 }
 
 /** A paid picture that isn't quite what was asked for is kept and said. */
@@ -108,15 +111,11 @@ function withNote(note: Note, calls: Call[]): Conclusion {
   };
 }
 
-/** Says which row's call it was, where that is another's. */
+/** Says which row's call failed, where that is another's. */
 function withPayer(row: Row, payer: Call, conclusion: Conclusion): Conclusion {
   if (payer.id === row.id) return conclusion;
-  const id = printable(payer.id, 80);
-  const { errorMessage: before } = conclusion;
-  if (conclusion.status !== 'skipped')
-    return { ...conclusion, errorMessage: `${before} (asked once, for row "${id}", call ${payer.n})` };
-  const note = `note: row "${id}" asked for the same and paid for it (call ${payer.n})`;
-  return { ...conclusion, errorMessage: before ? `${note}; ${before}` : note };
+  const once = `(asked once, for row "${printable(payer.id, 80)}", call ${payer.n})`;
+  return { ...conclusion, errorMessage: `${conclusion.errorMessage} ${once}` };
 }
 
 function withFailure(status: RowStatus, call: Call): Conclusion {

@@ -49,7 +49,7 @@ export async function carryOver(
     columns,
     retry: false,
   };
-  const sums = { selected: rows, invalid: 0, due: 0, maybeDone: 0, uploadBytes: 0 };
+  const sums = { selected: rows, invalid: 0, due: 0, calls: 0, maybeDone: 0, uploadBytes: 0 };
   const check = toCheck(manifest, { findings, changes, sums }, options, true);
   if (!isSame) {
     check.close();

@@ -122,14 +122,14 @@ function changesLines({ added, changed, unchanged, held, failed, sentBefore, gon
     if (shown.length < mostShown) shown.push(`  changed: ${printable(id)} (${what.join(', ')})`);
   }
   const rows = counted([
-    [unchanged.length, 'done'],
+    [unchanged.length, 'unchanged'],
     [held.length, 'held'],
     [failed.length, 'failed for good'],
     [sentBefore.length, 'sent before'],
     [added.length, 'new'],
     [changed.length, `changed (${[...kinds].join(', ')})`],
   ]);
-  const parts = [rows, counted([[gone.length, 'not in this manifest (kept)']])].filter((part) => part !== '');
+  const parts = [rows, counted([[gone.length, 'gone from this manifest (kept)']])].filter((part) => part !== '');
   if (parts.length === 0) return [];
   return [
     `Against the output: ${parts.join('; ')}`,

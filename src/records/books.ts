@@ -1,4 +1,4 @@
-import { callId, chargeOf, mayBePaid, type Call } from './call.ts';
+import { callId, chargeOf, isCopy, mayBePaid, type Call } from './call.ts';
 import type { Owner } from '../owner.ts';
 import type { LineFacts } from './index-file.ts';
 import type { Run, Steering } from './runs.ts';
@@ -49,7 +49,7 @@ export async function addUp(
     addRow(books, own, lives);
     for (const call of calls) {
       const at = Date.parse(call.started_at);
-      if (at < oldest) continue;
+      if (at < oldest || isCopy(call)) continue;
       const recorded = { run: call.run, call: callId(call), account: call.account, at };
       if (at >= since && call.closed?.outcome !== 'not_sent') books.recent.push(recorded);
       if (at >= daySince && mayBePaid(call)) books.today.push(recorded);

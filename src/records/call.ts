@@ -48,7 +48,10 @@ const closedSchema = z.object({
 
 export type Closed = z.infer<typeof closedSchema>;
 
-/** One HTTP exchange: opened before its first byte, closed when its outcome is known. Version 1. */
+/**
+ * One HTTP exchange: opened before its first byte, closed when its outcome is known. Or, with `paid_by`, none at all: the
+ * picture of a row that asked for the same was put at this row's name. Version 1.
+ */
 export const callSchema = z.object({
   v: z.literal(1),
   run: z.string(),
@@ -67,6 +70,8 @@ export const callSchema = z.object({
   sources: z.array(sourceSchema),
   /** The rule under which it was sent: what to do should its outcome stay unknown. */
   on_unknown: z.enum(['retry', 'hold']),
+  /** Another row's call, which paid for the picture. */
+  paid_by: z.object({ id: z.string(), n: z.number().int().positive() }).optional(),
   closed: closedSchema.optional(),
 });
 
@@ -80,6 +85,11 @@ export function keyOf(id: string): string {
 /** Names a call over all of an output, for its slot, its credit and its spool file. */
 export function callId(call: Pick<Call, 'id' | 'n'>): string {
   return `${keyOf(call.id)}-${call.n}`;
+}
+
+/** No call was made: another row's paid for the picture. */
+export function isCopy(call: Call): boolean {
+  return call.paid_by !== undefined;
 }
 
 /** An open call whose process is dead may have been paid for: its charge is unknown. */
@@ -99,6 +109,7 @@ export function codeOf(call: Call): ErrorCode | undefined {
 
 /** Did it use up one of `--max-attempts`? */
 export function isAttempt(call: Call): boolean {
+  if (isCopy(call)) return false;
   const code = codeOf(call);
   return code === undefined || costsAttempt(code);
 }

@@ -1,12 +1,17 @@
-import { copyFile, readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRig, small, steady, type Result, type Rig, type RigOptions } from '../fixtures/rig.ts';
+
+/** Two files of the same bytes. */
+const sources = ['p.png', 'q.png'];
+const longAgo = new Date('2026-01-01T00:00:00Z');
 
 let rig: Rig;
 const open = async (options: RigOptions = {}): Promise<void> => {
   rig = await createRig(options);
   await copyFile(join(rig.dir, 'pictures/p.png'), join(rig.dir, 'pictures/q.png'));
+  for (const name of sources) await utimes(join(rig.dir, 'pictures', name), longAgo, longAgo);
 };
 afterEach(() => rig.close());
 
@@ -16,6 +21,22 @@ const shown = (rows: Result[]): string[] =>
 const pictures = async (): Promise<string[]> =>
   (await readdir(rig.out)).filter((name) => name.endsWith('.jpg')).sort();
 
+/** What `check` says of the manifest, against the output. */
+async function check(file: string): Promise<{
+  credits: { at_least: number };
+  changes?: { unchanged: string[] };
+}> {
+  return JSON.parse((await rig.run(['check', file, ...small, '--json'])).stdout);
+}
+
+/** Changes a file's last byte, and nothing by which that would be noticed without reading it. */
+async function changeUnseen(path: string): Promise<void> {
+  const bytes = await readFile(path);
+  bytes[bytes.length - 1]! ^= 1;
+  await writeFile(path, bytes);
+  await utimes(path, longAgo, longAgo);
+}
+
 describe('rows that ask for the same', () => {
   it('are one call, though several processes have them in hand, and say who paid', async () => {
     await open({ latency: steady(800) });
@@ -23,6 +44,7 @@ describe('rows that ask for the same', () => {
     const text = await readFile(file, 'utf8');
     const renamed = text.replace('"r4","pictures/p.png"', '"r4","pictures/q.png"');
     await writeFile(file, renamed);
+    expect((await check(file)).credits.at_least).toBe(3);
     const worker = rig.start(['worker', '--concurrency', '2']);
     const { code } = await rig.run(['run', file, ...small, '--concurrency', '2']);
     worker.kill('SIGTERM');
@@ -46,8 +68,15 @@ describe('rows that ask for the same', () => {
     expect(await pictures()).toEqual(rows.map(({ id }) => `${id}.jpg`));
     expect((await rig.summary()).credits).toEqual({ charged: 2, unknown: 0 });
 
+    // Other bytes in files that look the same: whoever read them would take them for new pictures.
+    for (const name of sources) await changeUnseen(join(rig.dir, 'pictures', name));
+    const { credits, changes } = await check(file);
+    expect([credits.at_least, changes?.unchanged]).toEqual([0, ['r1', 'r2', 'r3', 'r4', 'r5']]);
     expect((await rig.run(['run', file, ...small])).code).toBe(0);
     expect(calls()).toBe(2);
+    const again = await rig.results();
+    for (const row of rows) row.status = 'skipped';
+    expect(again).toEqual(rows);
   });
 
   it('share a failure and a doubt, which retry then settles for all with one call', async () => {

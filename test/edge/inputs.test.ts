@@ -117,11 +117,11 @@ describe('check', () => {
     const again = await rig.run(['check', mended, ...small, '--on-unknown', 'retry', '--limit', '6']);
     expect(again.stdout).toContain('7 rows, 6 chosen, 4 to do, 0 problems');
     expect(again.stdout).toContain(
-      'Against the output: 1 done, 1 failed for good, 2 sent before, 1 new, 1 changed (prompt)\n',
+      'Against the output: 1 unchanged, 1 failed for good, 2 sent before, 1 new, 1 changed (prompt)\n',
     );
     const fewer = await rig.manifest(['one']);
     const { stdout } = await rig.run(['check', fewer, ...small]);
-    expect(stdout).toMatch(/1 row, 0 to do, 0 problems\n.*: 1 done; 1 not in this manifest \(kept\)\n$/);
+    expect(stdout).toMatch(/1 row, 0 to do, 0 problems\n.*: 1 unchanged; 1 gone from this manifest \(kept\)\n$/);
     const ours = join(rig.out, 'report', 'failed.csv');
     expect(await changesIn([ours])).toMatchObject({ unchanged: [], gone: [] });
     expect(rig.simulator.calls).toHaveLength(paid);
