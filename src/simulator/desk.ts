@@ -147,7 +147,10 @@ type Work = (
   stop: AbortSignal,
 ) => Promise<Verdict>;
 
-/** Credit, latency, picture, charge. The picture is made while the latency runs. */
+/**
+ * Credit, latency, picture, charge. The picture is made while the latency runs, but not before half of it is over: drawing
+ * would keep the other calls of a burst from being counted when they come.
+ */
 function createWork({ latency = { min: 0, max: 0 } }: DeskOptions): Work {
   const picture = createGallery();
   return async (edit, fault, account, random, stop) => {
@@ -155,7 +158,10 @@ function createWork({ latency = { min: 0, max: 0 } }: DeskOptions): Work {
     let charged = false;
     try {
       const ms = latency.min + random() * (latency.max - latency.min);
-      const made = () => picture(edit);
+      const made = async () => {
+        if (ms > 0) await sleep(ms / 2, undefined, { signal: stop });
+        return picture(edit);
+      };
       const reply = fault ? replyTo(fault.deed, made) : made().then(pictureAnswer);
       const [ready] = await Promise.all([reply, ms > 0 && sleep(ms, undefined, { signal: stop })]);
       charged = isCharged(fault, random);
