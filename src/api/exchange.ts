@@ -11,7 +11,7 @@ export interface SendHooks {
   beforeSend?(): void;
   /** The head is being written. Must neither be slow nor throw. */
   onBegin?(): void;
-  /** All but the last block has left, to all appearances; that one waits for the promise, which must not be rejected. */
+  /** All but the last bytes have left, to all appearances; these wait for the promise, which must not be rejected. */
   beforeEnd?(): Promise<void>;
 }
 
@@ -104,6 +104,11 @@ function toOptions(
       if (last.length > 0) yield last;
       bytes += last.length;
       last = block;
+    }
+    if (bytes === 0) {
+      // The head leaves with the first bytes: not after the wait.
+      yield last.subarray(0, -1);
+      last = last.subarray(-1);
     }
     if (bytes > systemHolds) await sleep((performance.now() - began) * (systemHolds / bytes));
     await hooks.beforeEnd?.();

@@ -10,7 +10,7 @@ export const widestGuardMs = (windowMs: number): number => windowMs / 20;
 export const slotLifeMs = (windowMs: number): number => windowMs / 12;
 
 /** A whole request but its last byte is held back no longer than this: connections that stay silent are cut. */
-export const longestHoldMs = (windowMs: number): number => windowMs / 2;
+export const longestHoldMs = (windowMs: number): number => Math.min(windowMs / 2, 30_000);
 
 /** How long an account pauses after a refusal: as long as the server says, within reason, else a sixth of a window. */
 export function pauseMs(windowMs: number, retryAfterMs: number | undefined): number {

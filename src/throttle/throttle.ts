@@ -73,7 +73,7 @@ export interface Throttle {
   stamp(slot: Slot): Promise<void>;
   /**
    * Waits until the request's last byte may leave, for a server that counts it whole: uploads that began apart may end
-   * together. Half a window at most, and not for a Redis that is silent: a request given up midway may be charged, one
+   * together. Half a window or 30 s at most, and not for a Redis that is silent: a request given up midway may be charged, one
    * above the limit is refused for nothing.
    */
   end(slot: Slot): Promise<void>;
@@ -185,13 +185,14 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       const ask = (): Promise<unknown> =>
         redis.eval(scripts.end, 2, ...names, entry, limit, window, ...guards);
       const last = performance.now() + longestHoldMs(window);
+      const patienceMs = Math.min(slotLifeMs(window), longestHoldMs(window));
       for (;;) {
         const asked = performance.now();
-        const reply = await Promise.race([ask(), sleep(slotLifeMs(window), undefined, { ref: false })]);
+        const reply = await Promise.race([ask(), sleep(patienceMs, undefined, { ref: false })]);
         if (reply === undefined) return;
         const now = performance.now();
         // A process that was frozen meanwhile would end its request later than it told: it asks again.
-        if (reply === 0 && now - asked <= slotLifeMs(window)) return;
+        if (reply === 0 && now - asked <= patienceMs) return;
         if (now + Number(reply) > last) return;
         await sleep(Number(reply));
       }

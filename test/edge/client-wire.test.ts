@@ -137,6 +137,19 @@ describe('the hooks', () => {
     expect(server.received).toBe(most);
   });
 
+  it('let the head leave at once, though the body is too short for two blocks', async () => {
+    const server = await servePicture();
+    let before = 0;
+    const beforeEnd = async (): Promise<void> => {
+      await sleep(200);
+      before = server.received;
+    };
+    const pictures = [{ url: 'https://example.com/a.jpg' }];
+    await clientOf(server.origin).edit(orderOf({ pictures, beforeEnd }));
+    expect(before).toBe(server.received - 1);
+    expect(JSON.parse(server.seen[0]!.body.toString())).toMatchObject({ image_urls: [pictures[0]!.url] });
+  });
+
   it('let go of the pictures before the last byte waits', async () => {
     const server = await servePicture();
     const pictures = [{ bytes: Buffer.alloc(300_000, 'picture') }];
