@@ -1,12 +1,14 @@
 import { KeyTable } from '../key-table.ts';
+import type { Row } from '../model.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
-import type { Run } from '../records/runs.ts';
+import type { Note, Run } from '../records/runs.ts';
 import type { Draft } from './draft.ts';
 import type { Output } from './output.ts';
 
 /**
- * Rows that another row's call decided have no call of their own that would tell of them: where a new run leaves such a
- * row out, it takes over what the run before noted, while the row asks for the same.
+ * Rows that another row's call decided, or whose picture could not even be sent, have no call of their own that would
+ * tell of them: where a new run leaves such a row out, it takes over what the run before noted, while the row asks for
+ * the same.
  */
 export async function carryNotes(
   output: Output,
@@ -17,20 +19,27 @@ export async function carryNotes(
   if (draft.chosen === draft.rows) return;
   const { runs, calls } = output;
   const notes = await runs.notes(before);
-  const noted = new KeyTable();
+  const shared = new KeyTable();
+  const unsent = new KeyTable();
   for await (const rows of runs.plan(before)) {
     for (const { place, read } of rows) {
-      if ((await notes(place.row))?.paid_by) noted.set(read().id, place.row);
+      const note = await notes(place.row);
+      if (note?.paid_by) shared.set(read().id, place.row);
+      else if (note?.status === 'failed') unsent.set(askedBy(read()), place.row);
     }
   }
-  for (const row of noted.size === 0 ? [] : draft.all()) {
-    const at = row.selected ? undefined : noted.get(row.id);
-    const note = at === undefined ? undefined : await notes(at);
-    const { paid_by: payer } = note ?? {};
-    if (!note || !payer || payer.id === row.id) continue;
-    const sources = knownSources(row.pictures, [note]);
+  const stillHolds = async (row: Row, { paid_by: payer, ...note }: Note): Promise<boolean> => {
+    if (!payer) return true;
+    const sources = payer.id === row.id ? undefined : knownSources(row.pictures, [note]);
     const call = (await calls.story(payer.id)).find(({ n }) => n === payer.n);
-    if (sources && call?.fingerprint === fingerprint(origin, row, sources))
-      await runs.note(run, { ...note, row: row.row });
+    return sources !== undefined && call?.fingerprint === fingerprint(origin, row, sources);
+  };
+  for (const row of shared.size + unsent.size === 0 ? [] : draft.all()) {
+    const at = row.selected ? undefined : (shared.get(row.id) ?? unsent.get(askedBy(row)));
+    const note = at === undefined ? undefined : await notes(at);
+    if (note && (await stillHolds(row, note))) await runs.note(run, { ...note, row: row.row });
   }
 }
+
+const askedBy = ({ id, prompt, size, ratio, pictures }: Row): string =>
+  JSON.stringify([id, prompt, size, ratio, pictures]);
