@@ -82,6 +82,8 @@ interface Work {
   rules: RowRules;
   /** The row's calls, ascending, kept up to date. */
   calls: Call[];
+  /** Other rows' calls for what it asks, which may have been paid. */
+  after: Call['after'];
 }
 
 /**
@@ -100,7 +102,7 @@ export function createEditor(options: EditorOptions): Editor {
     const row = await output.runs.row(job.run, job.place);
     const calls = await catchUp(job.run, row, output);
     if (!calls) return { is: 'handed back', afterMs: elsewhereMs };
-    const work: Work = { job, output, state, run, row, rules: rulesOf(run), calls };
+    const work: Work = { job, output, state, run, row, rules: rulesOf(run), calls, after: undefined };
     if (state.losses >= mostLosses) {
       return settleWithNote(work, {
         status: 'failed',
@@ -210,7 +212,12 @@ export function createEditor(options: EditorOptions): Editor {
       if (own.is !== 'due') return settleVerdict(work, own, sources);
       if (isAtIt || !theirs) return line.wait(nameOf(job), sources);
       if (theirs.is !== 'due') return settleVerdict(work, theirs, sources);
-      if (isOwn || (await output.contents.take(paid, taker, takers.length))) return undefined;
+      if (isOwn || (await output.contents.take(paid, taker, takers.length))) {
+        work.after = others
+          .filter((call) => call.fingerprint === paid && chargeOf(call) === 'unknown')
+          .map(({ id, n }) => ({ id, n }));
+        return undefined;
+      }
     }
   };
 
@@ -338,9 +345,9 @@ export function createEditor(options: EditorOptions): Editor {
     paid: string,
     input: Input,
   ): Promise<Call | undefined> => {
-    const { run, row, output } = work;
+    const { run, row, output, after } = work;
     const { sources } = input;
-    const asked = { ...due, account: slot.account, origin, fingerprint: paid, sources };
+    const asked = { ...due, account: slot.account, origin, fingerprint: paid, sources, after };
     const call = newCall(run, row, asked);
     return (await output.calls.open(call)) ? call : undefined;
   };

@@ -2,7 +2,7 @@ import { printable } from '../cells.ts';
 import { codes, type ErrorCode } from '../errors.ts';
 import type { Row, RowStatus, Source } from '../model.ts';
 import type { ReportCall, ReportRow } from '../report/rows.ts';
-import { chargeOf, codeOf, isAttempt, isCopy, type Call } from '../records/call.ts';
+import { chargeOf, codeOf, isAttempt, isCopy, mayBePaid, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import type { Note, Stop } from '../records/runs.ts';
 import { judge, type RowRules } from '../records/state.ts';
@@ -28,7 +28,9 @@ export interface Evidence {
 /** A row's one outcome, from plan and records alone. */
 export function outcomeOf(evidence: Evidence): ReportRow {
   const { row, calls } = evidence;
-  return { row, calls: calls.filter((call) => !isCopy(call)).map(toReportCall), ...concluded(evidence) };
+  const own = calls.filter((call) => !isCopy(call));
+  const doubled = own.some((call) => call.after && mayBePaid(call));
+  return { row, calls: own.map(toReportCall), ...(doubled && { doubled }), ...concluded(evidence) };
 }
 
 type Conclusion = Omit<ReportRow, 'row' | 'calls'>;
@@ -68,10 +70,12 @@ function withPicture(status: RowStatus, row: Row, call: Call): Conclusion {
   const picture = call.closed?.picture;
   if (!picture) return { status };
   const { mime, width, height, bytes, sha256 } = picture;
-  const note = [payerNote(row, call), noteOn(row, picture)].filter((text) => text !== '').join('; ');
+  const notes = [payerNote(row, call), doubleNote(call), noteOn(row, picture)];
+  const note = notes.filter((text) => text !== '').join('; ');
   return {
     status,
     output: outputName(row, picture.ext),
+    broughtBy: call.id === row.id && !isCopy(call) ? call.n : 0,
     facts: { mime, width, height, bytes, sha256 },
     ...(note && { errorMessage: note }),
   };
@@ -81,6 +85,12 @@ function withPicture(status: RowStatus, row: Row, call: Call): Conclusion {
 function payerNote(row: Row, { id, n, paid_by: payer = { id, n } }: Call): string {
   if (payer.id === row.id) return '';
   return `note: row "${printable(payer.id, 80)}" asked for the same and paid for it (call ${payer.n})`;
+}
+
+function doubleNote({ after: [first] = [] }: Call): string {
+  return first
+    ? `note: row "${printable(first.id, 80)}" asked for the same before, and its call ${first.n} may have been paid too`
+    : '';
 }
 
 /** A paid picture that isn't quite what was asked for is kept and said. */

@@ -129,7 +129,9 @@ function changesLines({ added, changed, unchanged, held, failed, sentBefore, gon
     [added.length, 'new'],
     [changed.length, `changed (${[...kinds].join(', ')})`],
   ]);
-  const parts = [rows, counted([[gone.length, 'gone from this manifest (kept)']])].filter((part) => part !== '');
+  const parts = [rows, counted([[gone.length, 'gone from this manifest (kept)']])].filter(
+    (part) => part !== '',
+  );
   if (parts.length === 0) return [];
   return [
     `Against the output: ${parts.join('; ')}`,

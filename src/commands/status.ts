@@ -102,9 +102,9 @@ async function* withStatus(rows: AsyncIterable<StandingRow>, is: string): AsyncI
 }
 
 /** A call that is out isn't in doubt yet. */
-function isDoubtful({ is, report: { calls } }: StandingRow): boolean {
+function isDoubtful({ is, report: { calls, doubled } }: StandingRow): boolean {
   const ended = is === 'in_flight' ? calls.slice(0, -1) : calls;
-  return ended.some(({ charged }) => charged === 'unknown');
+  return doubled === true || ended.some(({ charged }) => charged === 'unknown');
 }
 
 /** One JSON array, a row a line, without ever holding all of it. */

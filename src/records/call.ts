@@ -48,6 +48,8 @@ const closedSchema = z.object({
 
 export type Closed = z.infer<typeof closedSchema>;
 
+const callNameSchema = z.object({ id: z.string(), n: z.number().int().positive() });
+
 /**
  * One HTTP exchange: opened before its first byte, closed when its outcome is known. Or, with `paid_by`, none at all: the
  * picture of a row that asked for the same was put at this row's name. Version 1.
@@ -71,7 +73,9 @@ export const callSchema = z.object({
   /** The rule under which it was sent: what to do should its outcome stay unknown. */
   on_unknown: z.enum(['retry', 'hold']),
   /** Another row's call, which paid for the picture. */
-  paid_by: z.object({ id: z.string(), n: z.number().int().positive() }).optional(),
+  paid_by: callNameSchema.optional(),
+  /** Other rows' calls for the same, which may have been paid: should it bring a picture, that was perhaps paid for twice. */
+  after: z.array(callNameSchema).optional(),
   closed: closedSchema.optional(),
 });
 

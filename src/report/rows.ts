@@ -31,6 +31,10 @@ export interface ReportRow {
   retryable?: boolean;
   /** Ascending by `n`. */
   calls: ReportCall[];
+  /** Of a row with a picture: which of its calls brought it; 0: another row's. */
+  broughtBy?: number;
+  /** A call of it may have been paid, and another row's for the same too. */
+  doubled?: boolean;
   facts?: { mime: string; width: number; height: number; bytes: number; sha256: string };
   /** The keys of its thumbnails, where there are any. */
   thumbs?: { before?: string | undefined; after?: string | undefined } | undefined;
@@ -141,13 +145,13 @@ function decisionOf(row: ReportRow) {
 }
 
 /**
- * The call that made the row what it is: of a done row the last that succeeded, else the last that was neither
- * throttled nor unsent, else the last of all.
+ * The call that made the row what it is: the one that brought its picture, else the last that was neither throttled nor
+ * unsent, else the last of all.
  */
-function decidingCall({ status, calls }: ReportRow): ReportCall | undefined {
-  const paid = isDone(status) ? calls.findLast((call) => call.outcome === 'succeeded') : undefined;
+function decidingCall({ calls, broughtBy }: ReportRow): ReportCall | undefined {
+  if (broughtBy !== undefined) return calls.find(({ n }) => n === broughtBy);
   const idle = new Set<ReportCall['outcome']>(['throttled', 'not_sent']);
-  return paid ?? calls.findLast((call) => !idle.has(call.outcome)) ?? calls.at(-1);
+  return calls.findLast((call) => !idle.has(call.outcome)) ?? calls.at(-1);
 }
 
 /** Has the row its picture? */

@@ -103,7 +103,8 @@ export function createTally(facts: RunFacts): Tally {
   };
 }
 
-function isPerhapsTwice({ calls }: ReportRow): boolean {
+function isPerhapsTwice({ calls, doubled }: ReportRow): boolean {
+  if (doubled) return true;
   const paid = calls.filter(({ charged }) => charged !== 'no');
   return paid.length > 1 && paid.some(({ charged }) => charged === 'unknown');
 }

@@ -100,7 +100,7 @@ describe('a run that is on', () => {
     await open({ limit: 3, windowMs: 3000, latency: steady(1500) });
     const file = await rig.manifest(prompts(12));
     const run = rig.start(['run', file, ...small]);
-    await until(() => rig.simulator.inFlight === 3);
+    await until(() => rig.atWork() === 3);
     const id = (await rig.run(['status', '--json'])).stdout.match(/"run": "(\w+-\w+)"/)?.[1] ?? '';
     expect(await rig.run(['pause', id])).toMatchObject({
       code: 0,
@@ -171,7 +171,7 @@ describe('a run that is on', () => {
     try {
       await open({ redisUrl: redis.url, latency: steady(5000) });
       const run = rig.start(['run', await rig.manifest(prompts(3)), ...small]);
-      await until(() => rig.simulator.inFlight === 3);
+      await until(() => rig.atWork() === 3);
       const id = (await rig.run(['status', '--json'])).stdout.match(/"run": "(\w+-\w+)"/)?.[1] ?? '';
       const clients = async (): Promise<number> =>
         ((await looker.client('LIST')) as string).split('\n').length;

@@ -94,7 +94,7 @@ it('Ctrl-C in a terminal reaches neither the embedded Redis nor the decoder: cal
   try {
     let decoder: number | undefined;
     await until(async () => (decoder ??= await decoderOf(terminal.pid())) !== undefined);
-    await until(() => rig.simulator.inFlight >= 3);
+    await until(() => rig.atWork() >= 3);
     const { pid } = await server();
     const run = await familyOf(terminal.pid());
     expect(run.terminal).not.toBe(0);
@@ -138,7 +138,7 @@ it('Ctrl-C in a terminal reaches neither the embedded Redis nor the decoder: cal
 it('a killed run leaves the embedded Redis to the next one, which adopts it and goes on', async () => {
   const file = await rig.manifest(prompts(8));
   const run = rig.start(['run', file, ...small]);
-  await until(() => rig.simulator.inFlight >= 3);
+  await until(() => rig.atWork() >= 3);
   const orphan = await server();
   run.kill('SIGKILL');
   expect((await run.ended).signal).toBe('SIGKILL');
@@ -158,7 +158,7 @@ it('a killed run leaves the embedded Redis to the next one, which adopts it and 
 it('a run goes on when its embedded Redis is killed under it', async () => {
   const file = await rig.manifest(prompts(10));
   const run = rig.start(['run', file, ...small]);
-  await until(() => rig.simulator.inFlight >= 3);
+  await until(() => rig.atWork() >= 3);
   const { pid } = await server();
   process.kill(pid, 'SIGKILL');
   await until(async () => (await server().catch(() => ({ pid }))).pid !== pid);

@@ -20,7 +20,7 @@ const short = { lockMs: 1000, stalledMs: 500 };
 it('a process frozen longer than its lock joins its own call: one call', async () => {
   const file = await rig.manifest(['one', 'two', 'three']);
   const run = rig.start(['run', file, '-o', 'out', '--size', '1K', '-v'], short);
-  await until(() => rig.simulator.inFlight === 3);
+  await until(() => rig.atWork() === 3);
   run.kill('SIGSTOP');
   await sleep(3000);
   run.kill('SIGCONT');
@@ -33,7 +33,7 @@ it('a process frozen longer than its lock joins its own call: one call', async (
 it("a frozen process's rows, taken over by another, wait for its calls instead of paying again", async () => {
   const file = await rig.manifest(['one', 'two', 'three']);
   const run = rig.start(['run', file, '-o', 'out', '--size', '1K'], short);
-  await until(() => rig.simulator.inFlight === 3);
+  await until(() => rig.atWork() === 3);
   run.kill('SIGSTOP');
   const worker = rig.start(['worker'], short);
   await sleep(4000);

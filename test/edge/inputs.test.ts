@@ -224,7 +224,7 @@ describe('while a run is on', () => {
     const elsewhere = join(rig.dir, 'elsewhere');
     await mkdir(elsewhere);
     const run = rig.start(['run', file, ...small]);
-    await until(() => rig.simulator.inFlight === 2);
+    await until(() => rig.atWork() === 2);
     const taken = join(rig.out, 'r1.jpg');
     await writeFile(taken, "the user's own");
     await symlink(elsewhere, join(rig.out, 'sub'));

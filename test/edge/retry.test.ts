@@ -70,6 +70,12 @@ describe('retry', () => {
       credits: 2,
       sha256: expect.not.stringMatching(`^${before?.sha256}$`),
     });
+
+    // The manifest asks for the first picture, which comes back with what is known of its call.
+    await rig.run(['run', file, ...small]);
+    expect(rig.simulator.calls).toHaveLength(seen + 2);
+    const [back] = await rig.results();
+    expect(back).toMatchObject({ credits: 2, sha256: before?.sha256, started_at: before?.started_at });
   });
 
   it('that is cut off goes on with what it was asked for, its cap included', async () => {
@@ -78,7 +84,7 @@ describe('retry', () => {
     expect(await rig.run(['run', file, ...small])).toMatchObject({ code: 6 });
     const args = ['retry', 'out', '--max-credits', '3', '--concurrency', '2'];
     const first = rig.start(args);
-    await until(() => rig.simulator.inFlight === 2);
+    await until(() => rig.atWork() === 2);
     first.kill('SIGKILL');
     await first.ended;
     const next = await rig.run(args);

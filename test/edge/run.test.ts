@@ -111,7 +111,7 @@ it('killed with calls in flight says which may be paid twice', async () => {
   await open({ latency: { min: 1500, max: 1500 } });
   const file = await rig.manifest(prompts(6));
   const first = rig.start(['run', file, '-o', 'out', '--size', '1K']);
-  await until(() => rig.simulator.inFlight >= 3);
+  await until(() => rig.atWork() >= 3);
   first.kill('SIGKILL');
   expect((await first.ended).signal).toBe('SIGKILL');
   const { code } = await rig.run(['run', file, '-o', 'out', '--size', '1K']);
@@ -130,7 +130,7 @@ it('killed, and its plan replaced: nothing of the old plan is sent any more', as
   const short = { lockMs: 1000, stalledMs: 500 };
   const old = await rig.manifest(prompts(8).map((prompt) => `old ${prompt}`));
   const first = rig.start(['run', old, '-o', 'out', '--size', '1K', '--concurrency', '2'], short);
-  await until(() => rig.simulator.inFlight >= 2);
+  await until(() => rig.atWork() >= 2);
   first.kill('SIGKILL');
   await first.ended;
   const sent = rig.simulator.calls.length;

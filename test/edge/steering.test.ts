@@ -79,7 +79,7 @@ describe('a Redis that loses its data', () => {
   it('does not bring a cancelled run back to life', async () => {
     await open({ limit: 2, windowMs: 10_000, latency: steady(1500) });
     const run = rig.start(['run', await rig.manifest(prompts(8)), ...small]);
-    await until(() => rig.simulator.inFlight === 2);
+    await until(() => rig.atWork() === 2);
     const id = await redis.hkeys('{reshoot}:runs');
     expect(await rig.run(['cancel', id[0]!])).toMatchObject({ code: 0 });
     await redis.flushall();
@@ -182,7 +182,7 @@ it('a run that was cut off and makes room for another plan keeps its line in the
   rig = await createRig({ latency: steady(3000) });
   const file = await rig.manifest(prompts(4));
   const first = rig.start(['run', file, ...small]);
-  await until(() => rig.simulator.inFlight === 4);
+  await until(() => rig.atWork() === 4);
   first.kill('SIGKILL');
   await first.ended;
   const second = await rig.run(['run', file, ...small, '--limit', '1']);
@@ -203,7 +203,7 @@ it('a row that was reported as held stays so until its user says otherwise', asy
   rig = await createRig({ latency: steady(3000) });
   const file = await rig.manifest(prompts(2));
   const first = rig.start(['run', file, ...small]);
-  await until(() => rig.simulator.inFlight === 2);
+  await until(() => rig.atWork() === 2);
   first.kill('SIGKILL');
   await first.ended;
   expect(await rig.run(['run', file, ...small, '--on-unknown', 'hold'])).toMatchObject({ code: 12 });

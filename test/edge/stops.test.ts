@@ -30,7 +30,7 @@ describe('a signal', () => {
       await open({ limit: 4, latency: steady(1200) });
       const file = await rig.manifest(prompts(7));
       const run = rig.start(['run', file, ...small]);
-      await until(() => rig.simulator.inFlight >= 3);
+      await until(() => rig.atWork() >= 3);
       run.kill(signal);
       const { code, stdout } = await run.ended;
       expect({ code, stdout }).toMatchObject({ code: exit, stdout: expect.stringContaining('To go on:') });
@@ -49,7 +49,7 @@ describe('a signal', () => {
     await open({ latency: steady(6000) });
     const file = await rig.manifest(prompts(3));
     const run = rig.start(['run', file, ...small]);
-    await until(() => rig.simulator.inFlight === 3);
+    await until(() => rig.atWork() === 3);
     const other = await rig.run(['run', file, ...small], {}, { RESHOOT_RATE_LIMIT: '31' });
     expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('RESHOOT_RATE_LIMIT') });
     run.kill('SIGINT');
