@@ -224,7 +224,7 @@ function limitFlags(command: Command): Command {
   return command
     .option('--max-attempts <N>', 'calls a row; 429 and calls that were not sent are free', '4')
     .option('--max-credits <N>', 'hard cap: calls charged or unknown never exceed it')
-    .option('--retry-budget <P%>', 'extra paid calls: this share of the rows, plus 10', '10%')
+    .option('--retry-budget <P%>', 'extra paid calls: this share of the rows chosen, plus 10', '10%')
     .option('--on-unknown <retry|hold>', 'a call that may be paid: try again, or keep the row as held')
     .option('--halt <fail=P%>', 'stop when this share of at least 20 finished rows failed')
     .option('--concurrency <N|auto>', 'calls in flight in this process', 'auto')

@@ -25,7 +25,7 @@ export interface CheckOptions {
   maxAttempts: number;
   /** Hard cap of credits; undefined: none. */
   maxCredits: number | undefined;
-  /** In percent of the rows. */
+  /** In percent of the rows chosen. */
   retryBudget: number;
   onUnknown: 'retry' | 'hold' | undefined;
   force: boolean;
@@ -181,7 +181,7 @@ export function toCheck(
     due,
     selected: sums.selected,
     invalid: sums.invalid,
-    credits: creditsOf(calls, options, maybeDone),
+    credits: creditsOf(calls, sums.selected - sums.invalid, options, maybeDone),
     atLimitMs: Math.max(0, Math.ceil(calls / options.callsPerWindow) - 1) * options.windowMs,
     uploadBytes,
     changes: isAgainst && !manifest.unskippable ? changes : undefined,
@@ -198,22 +198,24 @@ async function listGone(stories: Stories, manifest: Manifest, { gone }: Changes)
   }
 }
 
-/** Extra calls that a run over so many rows may pay for. */
+/** Extra calls that a run with so many rows chosen may pay for. */
 export function extraCalls(rows: number, percent: number): number {
   return Math.floor((rows * percent) / 100) + 10;
 }
 
 /**
- * What rows may cost that need so many calls if each succeeds at once.
- * @param maybeDone those of them that may turn out to be needless
+ * What a run may cost whose rows need so many calls if each succeeds at once.
+ * @param chosen all its rows, also those that are done: its retry budget goes by them
+ * @param maybeDone those calls that may turn out to be needless
  */
 export function creditsOf(
   calls: number,
+  chosen: number,
   options: Pick<CheckOptions, 'maxAttempts' | 'maxCredits' | 'retryBudget'>,
   maybeDone = 0,
 ): Credits {
   const cap = options.maxCredits ?? Infinity;
-  const most = Math.min(calls * options.maxAttempts, calls + extraCalls(calls, options.retryBudget));
+  const most = Math.min(calls * options.maxAttempts, calls + extraCalls(chosen, options.retryBudget));
   const needed = calls - maybeDone;
   return { least: Math.min(needed, cap), most: Math.min(most, cap), needed, maybeDone };
 }

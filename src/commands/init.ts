@@ -45,7 +45,7 @@ const config = `# Settings of reshoot in this folder. An option on the command l
 #max-credits: 100
 # Calls for a row at most, when it fails.
 #max-attempts: 4
-# Further calls that may be paid, for all rows together: this share of the rows, plus 10.
+# Further calls that may be paid, for all rows together: this share of the rows chosen, plus 10.
 #retry-budget: 10%
 # A call that was cut off may have been paid: retry it, or hold the row until you decide.
 #on-unknown: hold

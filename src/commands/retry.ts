@@ -50,7 +50,7 @@ export async function retry(
     return exitCodes.ok;
   }
   const options = { ...limits, file, force, again: asked };
-  const credits = creditsOf(due, options);
+  const credits = creditsOf(due, due, options);
   const { least, most } = credits;
   const price = readCreditPrice(flags);
   const cost = price ? `; in money: ${costText(least, most, price)}` : '';

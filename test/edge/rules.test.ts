@@ -134,6 +134,18 @@ describe('money', () => {
     expect(await rig.results()).toHaveLength(40);
   });
 
+  it('check never says less than a run can pay, whose retry budget goes by its done rows as well', async () => {
+    await open();
+    const twice = [...small, '--max-attempts', '2'];
+    const fine = prompts(8);
+    expect((await rig.run(['run', await rig.manifest(fine), ...twice])).code).toBe(0);
+    const file = await rig.manifest([...fine, ...prompts(12, '[sim:502*]')]);
+    const { stdout } = await rig.run(['check', file, ...twice]);
+    expect(stdout).toContain('Credits: at least 12, at most 24\n');
+    expect((await rig.run(['run', file, ...twice])).code).toBe(5);
+    expect((await rig.summary()).credits).toEqual({ charged: 0, unknown: 24 });
+  });
+
   it('the cap is never exceeded, and the next run goes on', async () => {
     await open();
     const file = await rig.manifest([
