@@ -77,6 +77,6 @@ export async function agreed(
   if (flags.yes || !io.ask || most <= askAbove) return true;
   const price = readCreditPrice(flags);
   const cost = price ? ` (${costText(least, most, price)})` : '';
-  const answer = await io.ask(`This spends ${least} to ${most} credits${cost}. Go on? [y/N] `);
+  const answer = await io.ask(`This may spend ${least} to ${most} credits${cost}. Go on? [y/N] `);
   return /^\s*(y|yes|是|好)\s*$/i.test(answer);
 }

@@ -121,7 +121,9 @@ describe('check', () => {
     );
     const fewer = await rig.manifest(['one']);
     const { stdout } = await rig.run(['check', fewer, ...small]);
-    expect(stdout).toMatch(/1 row, 0 to do, 0 problems\n.*: 1 unchanged; 1 gone from this manifest \(kept\)\n$/);
+    expect(stdout).toMatch(
+      /1 row, 0 to do, 0 problems\n.*: 1 unchanged; 1 gone from this manifest \(kept\)\n$/,
+    );
     const ours = join(rig.out, 'report', 'failed.csv');
     expect(await changesIn([ours])).toMatchObject({ unchanged: [], gone: [] });
     expect(rig.simulator.calls).toHaveLength(paid);
@@ -203,13 +205,13 @@ describe('the question', () => {
     const file = await rig.manifest(prompts(101));
     expect(await talk(file, 'n')).toMatchObject({
       goesOn: false,
-      asked: 'This spends 101 to 121 credits. Go on? [y/N] ',
+      asked: 'This may spend 101 to 121 credits. Go on? [y/N] ',
       told: expect.stringMatching(/\nNothing was sent\.\n$/),
     });
     expect(await talk(file, '是')).toMatchObject({ goesOn: true });
     expect(await talk(file, 'n', { limit: '83', creditPrice: '0.04 USD' })).toMatchObject({
       goesOn: false,
-      asked: 'This spends 83 to 101 credits (3.32 to 4.04 USD). Go on? [y/N] ',
+      asked: 'This may spend 83 to 101 credits (3.32 to 4.04 USD). Go on? [y/N] ',
     });
     for (const given of [{ yes: true }, { limit: '82' }, { maxCredits: '100' }]) {
       expect(await talk(file, 'n', given)).toMatchObject({ goesOn: true, asked: '' });
