@@ -86,7 +86,7 @@ const english = {
   },
   statusHint: {
     succeeded: 'The picture was made in this run.',
-    skipped: 'The picture was there already; nothing was paid.',
+    skipped: 'This run paid nothing for it: the picture was there, or another row asked for the same.',
     failed: 'No picture; the last error is shown.',
     held: 'The call may have been charged, and was not tried again.',
     cancelled: 'The run was cancelled before this row was done.',
@@ -229,7 +229,7 @@ const chinese = {
   },
   statusHint: {
     succeeded: '图片由本批次生成。',
-    skipped: '图片先前已有，未扣费。',
+    skipped: '本批次没有为它付费：图片先前已有，或另一行要的完全相同。',
     failed: '没有图片，显示最后一次错误。',
     held: '调用可能已扣费，因此没有重试。',
     cancelled: '该行完成之前批次已取消。',
