@@ -62,7 +62,7 @@ function interrupted({ row, calls, stop }: Evidence, last: Call | undefined): Co
     return { ...(last && withFailure('failed', last)), status: 'cancelled' };
   }
   if (before && !before.closed?.picture) return withFailure('failed', before);
-  const why = row.selected ? stop?.reason : 'not chosen (--limit, --ids)';
+  const why = row.selected ? stop?.reason : 'not chosen for this run';
   return { status: 'not_attempted', ...(why && { errorMessage: why }) };
 }
 

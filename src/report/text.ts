@@ -84,7 +84,7 @@ function nextSteps(summary: Summary, output: string): string[] {
     ...(stopped ? [printable(stopped, 1000)] : []),
     ...(left > 0 && code === exitCodes.ok ? [chosenDone(summary)] : []),
     ...(open ? [`To go on: the same command again${goOn}${rest}`] : []),
-    ...(left > 0 && !open ? [`To do the rest: the same command without --limit and --ids, or ${rest}`] : []),
+    ...(left > 0 && !open ? [`To do the rest: ${rest}`] : []),
     ...(rows.held > 0 ? [`To pay for the held rows perhaps twice${too}: ${rest} --on-unknown retry`] : []),
     ...(!open && chosen.failed + rows.invalid > 0
       ? [`To do what failed${too}: mend its rows, then ${rest}`]

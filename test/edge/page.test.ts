@@ -332,7 +332,7 @@ describe('the end of a run', () => {
     ...bare,
     calls: [],
     status: 'not_attempted',
-    errorMessage: 'not chosen (--limit, --ids)',
+    errorMessage: 'not chosen for this run',
   };
   const few = [row(1), row(2, failed, { selected: false }), row(3, left, { selected: false })];
   const ending = (page: Page): Promise<string> => page.locator('.ending').innerText();
@@ -343,12 +343,12 @@ describe('the end of a run', () => {
     expect(await ending(page)).toMatch(
       /^✓?\s*The 1 row chosen for this run is done; 2 others of the manifest are not\.\n/,
     );
-    expect(await ending(page)).toContain('To do the rest: the same command without --limit and --ids, or:');
+    expect(await ending(page)).toMatch(/To do the rest:\n+reshoot run /);
     expect(await ending(page)).not.toContain('mend');
-    expect(await page.locator('.message').last().innerText()).toBe('not chosen (--limit, --ids)');
+    expect(await page.locator('.message').last().innerText()).toBe('not chosen for this run');
     const chinese = await openFile(file, { locale: 'zh-CN' });
     expect(await ending(chinese.page)).toContain('本批次选中的 1 行已完成，清单中另有 2 行未完成。');
-    expect(await chinese.page.locator('.message').last().innerText()).toBe('未被 --limit/--ids 选中');
+    expect(await chinese.page.locator('.message').last().innerText()).toBe('本批次没有选中');
   });
 
   it('is all rows but the invalid ones', async () => {

@@ -123,7 +123,7 @@ describe('summaryText', () => {
     it('never says that all is done, and how to do the rest', () => {
       expect(lastLines({ rows: { ...rows, held: 0, invalid: 0 }, chosen })).toEqual([
         'The 4 rows chosen for this run are done; 14 others of the manifest are not.',
-        `To do the rest: the same command without --limit and --ids, or ${failed}`,
+        `To do the rest: ${failed}`,
       ]);
       const last = { rows: { ...noRows, succeeded: 1, failed: 1 }, chosen: { ...noRows, succeeded: 1 } };
       expect(lastLines(last)[0]).toBe(
@@ -133,7 +133,7 @@ describe('summaryText', () => {
 
     it('says which commands do more than was chosen', () => {
       expect(lastLines({ rows, chosen, exit_code: 12 })).toEqual([
-        `To do the rest: the same command without --limit and --ids, or ${failed}`,
+        `To do the rest: ${failed}`,
         `To pay for the held rows perhaps twice (and the other 15 rows): ${failed} --on-unknown retry`,
         `To do what failed (and the other 15 rows): mend its rows, then ${failed}`,
       ]);

@@ -30,7 +30,7 @@ const evidence = (changes: Partial<Evidence> = {}): Evidence => ({
 
 describe('outcomeOf a row without a picture', () => {
   it('says that it was not chosen, whatever stopped the run', () => {
-    const message = 'not chosen (--limit, --ids)';
+    const message = 'not chosen for this run';
     expect(outcomeOf(evidence())).toMatchObject({ status: 'not_attempted', errorMessage: message });
     expect(outcomeOf(evidence({ stop: undefined }))).toMatchObject({ errorMessage: message });
   });

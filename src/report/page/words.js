@@ -31,7 +31,7 @@ const english = {
   goOn: 'To go on, give the same command again, or:',
   /** @param {number} left */
   goOnOthers: (left) => `To go on, give the same command again. To go on with ${otherRows(left)} too:`,
-  goOnRest: 'To do the rest: the same command without --limit and --ids, or:',
+  goOnRest: 'To do the rest:',
   /** @param {number} left */
   goOnHeld: (left) => `To try the held rows again, which may pay for them twice${andOthers(left)}:`,
   /** @param {number} left */
@@ -93,7 +93,7 @@ const english = {
     not_attempted: 'The run stopped before this row, or the row was not chosen for it.',
     invalid: 'The manifest is wrong here, and --skip-invalid left the row out.',
   },
-  notChosen: 'not chosen (--limit, --ids)',
+  notChosen: 'not chosen for this run',
   outcomes: {
     succeeded: 'succeeded',
     failed: 'failed',
@@ -177,7 +177,7 @@ const chinese = {
   files: '文件',
   goOn: '要继续，请再次执行同一命令，或执行：',
   goOnOthers: (left) => `要继续，请再次执行同一命令。要连同其余 ${left} 行一起继续，请执行：`,
-  goOnRest: '要完成其余的行，请执行同一命令，去掉 --limit 和 --ids，或执行：',
+  goOnRest: '要完成其余的行，请执行：',
   goOnHeld: (left) => `要重试搁置的行（可能重复扣费${left > 0 ? `，并完成其余 ${left} 行` : ''}），请执行：`,
   mend: (left) =>
     `要重做失败的行${left > 0 ? `（并完成其余 ${left} 行）` : ''}，请先在 failed.csv 中修改，再执行：`,
@@ -236,7 +236,7 @@ const chinese = {
     not_attempted: '轮到该行之前批次已停止，或该行未被选中。',
     invalid: '清单中该行有误，已由 --skip-invalid 跳过。',
   },
-  notChosen: '未被 --limit/--ids 选中',
+  notChosen: '本批次没有选中',
   outcomes: {
     succeeded: '成功',
     failed: '失败',
