@@ -43,6 +43,11 @@ const config = `# Settings of reshoot in this folder. An option on the command l
 
 # Never pay more credits than this in one run.
 #max-credits: 100
+# Never pay more credits than this for an account in a day, over all runs that are started with it; and whose day.
+#maxCreditsPerDay: 500
+#timeZone: Europe/Berlin
+# What a credit costs, so that it is said in money too.
+#creditPrice: 0.04 USD
 # Calls for a row at most, when it fails.
 #max-attempts: 4
 # Further calls that may be paid, for all rows together: this share of the rows chosen, plus 10.

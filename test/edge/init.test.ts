@@ -65,7 +65,8 @@ describe('init', () => {
     const text = await readFile(join(dir, 'reshoot.yaml'), 'utf8');
     const names =
       'output name map image-root encoding format prompt size ratio route max-credits max-attempts';
-    const options = `${names} retry-budget on-unknown halt timeout concurrency skip-invalid`
+    const onlyHere = 'maxCreditsPerDay timeZone creditPrice';
+    const options = `${names} retry-budget on-unknown halt timeout concurrency skip-invalid ${onlyHere}`
       .split(' ')
       .map((name) => ({
         name: () => name,
