@@ -102,7 +102,8 @@ function countsText(found: Check, skipInvalid: boolean): string {
   ].join(', ');
 }
 
-function creditsText({ least, most, needed, maybeDone }: Check['credits']): string {
+/** What a run may cost, and that its cap is too low where it is. */
+export function creditsText({ least, most, needed, maybeDone }: Check['credits']): string {
   const maybe =
     maybeDone > 0 ? `; ${plural(maybeDone, 'row')} may be done already: a picture has only another date` : '';
   if (needed <= least) return `Credits: at least ${least}, at most ${most}${maybe}`;

@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import { codes, exitCodes, UsageError, type ExitCode } from '../errors.ts';
 import { rowStatuses, type RowStatus } from '../model.ts';
 import { plural } from '../report/text.ts';
-import { line } from './check-text.ts';
+import { creditsText, line } from './check-text.ts';
 import type { Io } from './io.ts';
 import { readCreditPrice, readGivenRoute, readLimits, readList, type LimitFlags } from './plan-options.ts';
 import { agreed } from './prepare.ts';
@@ -45,17 +45,17 @@ export async function retry(
   }
   if (due === 0) {
     io.err(
-      'No row of this output is to be done again: look at report/failed.csv, or name rows with --ids.\n',
+      'No row fits: nothing is failed or held, or none is what --status, --code and --ids say. Nothing was sent.\n',
     );
+    if (flags.json) io.out(`${JSON.stringify({ run: null, rows: 0 }, null, 2)}\n`);
     return exitCodes.ok;
   }
   const options = { ...limits, file, force, again: asked };
   const credits = creditsOf(due, due, options);
   const { least, most } = credits;
   const price = readCreditPrice(flags);
-  const cost = price ? `; in money: ${costText(least, most, price)}` : '';
-  if (!flags.quiet)
-    io.err(`${plural(due, 'row')} to do again. Credits: at least ${least}, at most ${most}${cost}\n`);
+  const cost = price ? `In money: ${costText(least, most, price)}\n` : '';
+  if (!flags.quiet) io.err(`${plural(due, 'row')} to do again\n${creditsText(credits)}\n${cost}`);
   if (!(await agreed({ credits }, flags, io))) {
     io.err('Nothing was sent.\n');
     return exitCodes.usage;

@@ -58,7 +58,8 @@ describe('retry', () => {
     expect(seenSince(seen)).toEqual(['other 1']);
     expect(await rig.run(['retry', 'out', '--json'])).toMatchObject({
       code: 0,
-      stderr: expect.stringContaining('No row'),
+      stdout: '{\n  "run": null,\n  "rows": 0\n}\n',
+      stderr: expect.stringContaining('No row fits'),
     });
     expect(rig.simulator.calls).toHaveLength(seen + 1);
 
@@ -87,7 +88,9 @@ describe('retry', () => {
     await until(() => rig.atWork() === 2);
     first.kill('SIGKILL');
     await first.ended;
+    const low = 'Credits: at most 3: the cap of 3 is below the 4 credits that these rows need at least\n';
     const next = await rig.run(args);
+    expect(next.stderr).toContain(low);
     expect(next).toMatchObject({ code: 8, stderr: expect.stringContaining('was cut off and goes on') });
     expect(rig.simulator.calls.filter((call) => call.charged)).toHaveLength(3);
     expect((await rig.summary()).credits).toEqual({ charged: 1, unknown: 2 });
