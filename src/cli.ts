@@ -80,9 +80,9 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
       .command('retry')
       .description('do failed, held or named rows of an output again')
       .argument('<output>', 'the folder that a run wrote into')
-      .option('--status <A,B>', 'rows that ended so; failed and held unless told')
+      .option('--status <A,B>', 'rows that ended so (done ones are paid for again); failed and held unless told')
       .option('--code <A,B>', 'rows that failed with these error codes')
-      .option('--ids <A,B>', 'these rows, also where they are done')
+      .option('--ids <A,B>', 'these rows; done ones are paid for again')
       .option('--route <N>', 'send them on this route: 1 or 2')
       .option('--prompt <TEXT>', 'send them with this prompt; {{column}} is filled in'),
   )
@@ -214,7 +214,7 @@ function planFlags(command: Command): Command {
     .option('--ids <A,B>', 'only these rows')
     .option('--input-max <PX>', 'longest side of what is sent (not yet)')
     .option('--skip-invalid', 'leave out rows that the manifest gets wrong')
-    .option('--force', 'do rows again although they are done')
+    .option('--force', 'do rows again, and pay for them again, although they are done')
     .option('-n, --dry-run', 'as check');
   return limitFlags(command);
 }
