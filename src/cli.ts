@@ -80,7 +80,10 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
       .command('retry')
       .description('do failed, held or named rows of an output again')
       .argument('<output>', 'the folder that a run wrote into')
-      .option('--status <A,B>', 'rows that ended so (done ones are paid for again); failed and held unless told')
+      .option(
+        '--status <A,B>',
+        'rows that ended so (done ones are paid for again); failed and held unless told',
+      )
       .option('--code <A,B>', 'rows that failed with these error codes')
       .option('--ids <A,B>', 'these rows; done ones are paid for again')
       .option('--route <N>', 'send them on this route: 1 or 2')

@@ -77,6 +77,7 @@ function nextSteps(summary: Summary, output: string): string[] {
     chosen.cancelled + chosen.not_attempted > 0 ||
     code === exitCodes.failedRetryable;
   const rest = `reshoot run ${shown(joined(output, 'report/failed.csv'))} -o ${shown(output)}`;
+  const held = `reshoot retry ${shown(output)} --status held`;
   const others = `the other ${plural(left, 'row')}`;
   const too = left > 0 ? ` (and ${others})` : '';
   const goOn = left > 0 ? `; with ${others}: ` : ', or ';
@@ -85,7 +86,7 @@ function nextSteps(summary: Summary, output: string): string[] {
     ...(left > 0 && code === exitCodes.ok ? [chosenDone(summary)] : []),
     ...(open ? [`To go on: the same command again${goOn}${rest}`] : []),
     ...(left > 0 && !open ? [`To do the rest: ${rest}`] : []),
-    ...(rows.held > 0 ? [`To pay for the held rows perhaps twice${too}: ${rest} --on-unknown retry`] : []),
+    ...(rows.held > 0 ? [`To try the held rows again, which may pay for them twice: ${held}`] : []),
     ...(!open && chosen.failed + rows.invalid > 0
       ? [`To do what failed${too}: mend its rows, then ${rest}`]
       : []),

@@ -201,7 +201,7 @@ describe('money', () => {
     ]);
     const plain = await rig.run(['run', file, ...small]);
     expect(plain.code).toBe(12);
-    expect(plain.stdout).toContain('--on-unknown retry');
+    expect(plain.stdout).toContain('reshoot retry out --status held\n');
     expect(await rig.results()).toMatchObject([{ status: 'skipped' }, { status: 'held' }]);
     expect(rig.simulator.calls).toHaveLength(2);
     const doubtful = async (): Promise<object[]> => {

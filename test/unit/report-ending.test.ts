@@ -134,7 +134,7 @@ describe('summaryText', () => {
     it('says which commands do more than was chosen', () => {
       expect(lastLines({ rows, chosen, exit_code: 12 })).toEqual([
         `To do the rest: ${failed}`,
-        `To pay for the held rows perhaps twice (and the other 15 rows): ${failed} --on-unknown retry`,
+        'To try the held rows again, which may pay for them twice: reshoot retry out --status held',
         `To do what failed (and the other 15 rows): mend its rows, then ${failed}`,
       ]);
       const stop = { exit_code: 130, chosen: { ...chosen, not_attempted: 2 } } as const;
@@ -209,7 +209,7 @@ describe('summaryText', () => {
       'Report: out/report/index.html',
       'Stopped: the credit cap or the retry budget is used up. Raise it, then go on.',
       'To go on: the same command again, or reshoot run out/report/failed.csv -o out',
-      'To pay for the held rows perhaps twice: reshoot run out/report/failed.csv -o out --on-unknown retry',
+      'To try the held rows again, which may pay for them twice: reshoot retry out --status held',
       '',
     ]);
   });

@@ -105,7 +105,7 @@ function nextSteps() {
   const steps = [];
   if (open) steps.push([left > 0 ? words.goOnOthers(left) : words.goOn, rest]);
   if (!open && left > 0) steps.push([words.goOnRest, rest]);
-  if (rows.held > 0) steps.push([words.goOnHeld(left), `${rest} --on-unknown retry`]);
+  if (rows.held > 0) steps.push([words.goOnHeld, `reshoot retry ${shellWord(out)} --status held`]);
   if (!open && chosen.failed + rows.invalid > 0) steps.push([words.mend(left), rest]);
   return steps;
 }

@@ -32,8 +32,7 @@ const english = {
   /** @param {number} left */
   goOnOthers: (left) => `To go on, give the same command again. To go on with ${otherRows(left)} too:`,
   goOnRest: 'To do the rest:',
-  /** @param {number} left */
-  goOnHeld: (left) => `To try the held rows again, which may pay for them twice${andOthers(left)}:`,
+  goOnHeld: 'To try the held rows again, which may pay for them twice:',
   /** @param {number} left */
   mend: (left) => `To do what failed${andOthers(left)}, mend its rows in failed.csv, then:`,
   copy: 'Copy',
@@ -178,7 +177,7 @@ const chinese = {
   goOn: '要继续，请再次执行同一命令，或执行：',
   goOnOthers: (left) => `要继续，请再次执行同一命令。要连同其余 ${left} 行一起继续，请执行：`,
   goOnRest: '要完成其余的行，请执行：',
-  goOnHeld: (left) => `要重试搁置的行（可能重复扣费${left > 0 ? `，并完成其余 ${left} 行` : ''}），请执行：`,
+  goOnHeld: '要重试搁置的行（可能重复扣费），请执行：',
   mend: (left) =>
     `要重做失败的行${left > 0 ? `（并完成其余 ${left} 行）` : ''}，请先在 failed.csv 中修改，再执行：`,
   copy: '复制',
