@@ -43,7 +43,7 @@ function sentenceOf(kind: keyof typeof kinds, values: string[]): string {
     case 'budget':
       return `the retry budget of ${first} extra calls of this run is used up. ${lookFirst}`;
     case 'day':
-      return `the accounts have spent their ${first} credits of this day (maxCreditsPerDay). The next begins at ${second}.`;
+      return `each account has used its ${first} credits of this day (maxCreditsPerDay; calls of unknown charge count). The same command goes on from ${second}.`;
     case 'accounts':
       return `no account may work: ${ended(values.map(whyParked).join('; '))}`;
     case 'failures':
@@ -51,7 +51,7 @@ function sentenceOf(kind: keyof typeof kinds, values: string[]): string {
     case 'alike':
       return `${first} rows in a row ended with the same error: ${ended(meaningOf(second))} ${lookFirst}`;
     case 'unusable':
-      return `${first} answers in a row were charged and no pictures. ${lookFirst}`;
+      return `${first} paid answers in a row held no picture. ${lookFirst}`;
   }
 }
 

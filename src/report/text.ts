@@ -29,7 +29,10 @@ export function summaryText(summary: Summary, output: string): string {
     `This run: ${plural(summary.calls, 'call')}, ${plural(credits.charged, 'credit')} charged${perhaps(credits)}`,
     ...(allRuns ? [`All runs: ${allRuns.charged} charged${perhaps(allRuns)}`] : []),
     ...(twice
-      ? [`Perhaps paid twice: ${plural(twice, 'row')} (reshoot status ${summary.run} --rows unknown)`]
+      ? [
+          `Perhaps paid twice: ${plural(twice, 'row')} (credits_unknown above 0 in report/results.csv, ` +
+            `or reshoot status ${summary.run} --rows unknown)`,
+        ]
       : []),
     ...(latency.p50 === null ? [] : [latencyLine(summary)]),
     ...errorLines(summary),
@@ -102,7 +105,7 @@ function chosenDone({ rows, chosen = rows }: Summary): string {
 }
 
 /** A path as a shell takes it, safe for a terminal. */
-function shown(path: string): string {
+export function shown(path: string): string {
   const text = printable(path, Infinity);
   return /^[\p{L}\p{N}_./:@%+=-]+$/u.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }

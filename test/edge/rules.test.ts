@@ -178,7 +178,7 @@ describe('money', () => {
     expect({ code, stdout }).toMatchObject({
       code: 8,
       stdout: expect.stringMatching(
-        /spent their 5 credits of this day.*The next begins at 20.*T15:00:00.000Z/,
+        /used its 5 credits of this day.*The same command goes on from 20.*T15:00:00.000Z/,
       ),
     });
     expect(rig.simulator.calls).toHaveLength(5);

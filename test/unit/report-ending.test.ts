@@ -174,7 +174,7 @@ describe('summaryText', () => {
     [
       13,
       '5 answers in a row were charged and no pictures',
-      '5 answers in a row were charged and no pictures. Look at the errors before you go on.',
+      '5 paid answers in a row held no picture. Look at the errors before you go on.',
     ],
     [
       13,
@@ -184,7 +184,7 @@ describe('summaryText', () => {
     [
       8,
       'the accounts have spent their 5 credits of this day; the next begins at 2026-11-24T00:00:00.000Z',
-      'the accounts have spent their 5 credits of this day (maxCreditsPerDay). The next begins at 2026-11-24T00:00:00.000Z.',
+      'each account has used its 5 credits of this day (maxCreditsPerDay; calls of unknown charge count). The same command goes on from 2026-11-24T00:00:00.000Z.',
     ],
     [13, 'redirected: to \u001b[2J', 'redirected: to \\u001b[2J. Look at the errors before you go on.'],
   ] as const)('says why it stopped: %i, %s', (exit_code, stop_reason, says) => {
@@ -217,13 +217,15 @@ describe('summaryText', () => {
   it('fits a screen, the most frequent errors first, however many went wrong', () => {
     const rows = { ...noRows, succeeded: 1, skipped: 2, failed: 30, held: 2, cancelled: 1, invalid: 4 };
     const all = Object.keys(codes).map((code, i) => [code, i + 1] as const);
-    const more = { credits_all_runs: { charged: 20, unknown: 24 }, chosen: { ...rows, failed: 10 } };
+    const run = 'r20261123T043829198-4f84a9';
+    const more = { run, perhaps_twice: 9, credits_all_runs: { charged: 20, unknown: 24 } };
+    const chosen = { ...rows, failed: 10 };
     const text = summaryText(
-      { ...summary, ...more, rows, by_error: Object.fromEntries(all), exit_code: 143 },
+      { ...summary, ...more, chosen, rows, by_error: Object.fromEntries(all), exit_code: 143 },
       'out',
     );
     const lines = text.split('\n');
-    expect(lines[5]).toMatch(new RegExp(`^  ${all.length} ${all.at(-1)?.[0]}: `));
+    expect(lines[6]).toMatch(new RegExp(`^  ${all.length} ${all.at(-1)?.[0]}: `));
     expect(lines).toContain(`  and ${all.length - 6} more in the report`);
     const onScreen = lines.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / 80)), 0);
     expect(onScreen).toBeLessThanOrEqual(24);

@@ -254,7 +254,7 @@ const chinese = {
     const sentences = {
       cap: `已达到本批次 ${first} 积分的上限。再次执行同一命令可能再花费 ${first} 积分。`,
       budget: `本批次 ${first} 次额外调用的重试预算已用完。继续之前请先查看错误。`,
-      day: `各账户今天的 ${first} 积分（maxCreditsPerDay）已用完。下一天从 ${second} 开始。`,
+      day: `每个账户今天的 ${first} 积分（maxCreditsPerDay，扣费不明的也算）已用完。${second} 之后再执行同一命令。`,
       accounts: `没有可用的账户：${values.map(parked).join('；')}。`,
       failures: `已结束的 ${second} 行中有 ${first} 行失败（--halt）。继续之前请先查看错误。`,
       alike: `连续 ${first} 行以同一错误结束：${meaningOf(second) ?? second}。继续之前请先查看错误。`,
