@@ -6,7 +6,7 @@ import { exitCodes, SurroundingsError, type ExitCode } from '../errors.ts';
 import { createLog } from '../log.ts';
 import type { DeskRun } from '../queue/desk.ts';
 import type { End } from '../records/runs.ts';
-import { summaryText } from '../report/text.ts';
+import { shown, summaryText } from '../report/text.ts';
 import type { Summary } from '../report/summary.ts';
 import { keepAwake } from './awake.ts';
 import { check } from './check.ts';
@@ -14,6 +14,7 @@ import type { Io } from './io.ts';
 import { readConcurrency, type LimitFlags, type PlanFlags } from './plan-options.ts';
 import { prepare, type Prepared } from './prepare.ts';
 import { showProgress } from './display.ts';
+import { goesOn } from './steer.ts';
 import { announceStop, signalCode } from './stopping.ts';
 
 /** Check, plan, work here, report. Running it again goes on. */
@@ -59,13 +60,15 @@ export async function workOn(
     const { update: onLook } = progress;
     const end = await watchRun({ workshop, output, planned, config, stop: io.stop, onLook });
     progress.close();
-    if (!end && (await workshop.desk.living()).length < 2) io.err(nobodyLeft(planned));
-    return conclude(end, flags, io);
+    if (end) return conclude(end, flags, io);
+    const isAlone = (await workshop.desk.living()).length < 2;
+    io.err(isAlone ? nobodyLeft(planned) : goesOn(planned.run));
+    return signalCode(io.stop);
   } catch (error) {
     if (!(error instanceof SurroundingsError)) throw error;
     patienceMs = 10_000;
     progress.close();
-    io.err(`${error.message}\nTo go on where this stopped: run the same command again.\n`);
+    io.err(brokenOff(error.message, flags.output ?? ''));
     return exitCodes.fault;
   } finally {
     progress.close();
@@ -102,14 +105,14 @@ async function othersOn({ desk }: Workshop, { run }: Planned): Promise<DeskRun[]
   return (await desk.runs()).filter((other) => other.run !== run);
 }
 
+const brokenOff = (message: string, output: string): string =>
+  `reshoot: ${message}\nNo report was made. What was paid so far: reshoot report ${shown(output)}. ` +
+  'To go on: run the same command again.\n';
+
 const nobodyLeft = ({ run }: Planned): string =>
   `Nobody works on run ${run} now; it goes on with the next worker or run. To end it: reshoot cancel ${run}\n`;
 
-function conclude(end: End | undefined, flags: Pick<PlanFlags, 'json' | 'output'>, io: Io): ExitCode {
-  if (!end) {
-    io.err('Left; the run stays on.\n');
-    return signalCode(io.stop);
-  }
+function conclude(end: End, flags: Pick<PlanFlags, 'json' | 'output'>, io: Io): ExitCode {
   const summary = end.summary as unknown as Summary;
   if (end.stop && flags.json) io.err(`Stopped early: ${end.stop.reason}\n`);
   if (flags.json) io.out(`${JSON.stringify(summary, null, 2)}\n`);

@@ -40,6 +40,10 @@ export function cancel(id: string, config: Config, io: Io): Promise<ExitCode> {
   });
 }
 
+/** Whoever watched over a run has left it to others. */
+export const goesOn = (id: string): string =>
+  `Run ${id} goes on without this command; to see its end: reshoot wait ${id}\n`;
+
 export const nobodyWorks = 'No worker is alive: start one with: reshoot worker\n';
 
 const cancellations: Record<Cancelled, (run: DeskRun) => string> = {
@@ -61,7 +65,8 @@ async function findOn(desks: Desks, id: string): Promise<DeskRun> {
 function known(state: RunState | undefined, id: string): RunState {
   if (state !== undefined) return state;
   throw new SurroundingsError(
-    `Redis has lost the books of run ${id}; whoever works on it makes them again with the next call. Try again then`,
+    `Redis was restarted and doesn't know yet what run ${id} has spent: start reshoot worker (or the run's own command), ` +
+      'then try again',
   );
 }
 

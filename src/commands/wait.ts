@@ -6,7 +6,7 @@ import { summaryText } from '../report/text.ts';
 import { outputFolder } from '../storage/open.ts';
 import type { Io } from './io.ts';
 import { showProgress } from './display.ts';
-import { nobodyWorks } from './steer.ts';
+import { goesOn, nobodyWorks } from './steer.ts';
 import { signalCode } from './stopping.ts';
 import { findRun, isPast, withDesks } from './with-desks.ts';
 
@@ -26,7 +26,7 @@ export function wait(id: string, flags: WaitFlags, config: Config, io: Io): Prom
     const watching = { config, stop, onLook: progress.update };
     const summary = on ? await awaitRun(desks, run, watching).finally(progress.close) : run.summary;
     if (!summary) {
-      io.err(`Run ${id} goes on.\n`);
+      io.err(goesOn(id));
       return signalCode(stop);
     }
     const told = summary as unknown as Summary;

@@ -179,7 +179,8 @@ describe('a run that is on', () => {
       const waiting = rig.start(['wait', id]);
       await until(async () => (await clients()) > before);
       waiting.kill('SIGINT');
-      expect(await waiting.ended).toMatchObject({ code: 130, stderr: expect.stringContaining('goes on') });
+      const goesOn = `Run ${id} goes on without this command; to see its end: reshoot wait ${id}\n`;
+      expect(await waiting.ended).toMatchObject({ code: 130, stderr: expect.stringContaining(goesOn) });
       expect(await run.ended).toMatchObject({ code: 0 });
       // Redis remembers the end when the output is out of sight.
       expect(await rig.run(['wait', id, '--json'])).toMatchObject({ code: 0 });
