@@ -5,10 +5,8 @@ import { isDone } from './rows.ts';
 import { stoppingOf } from './stop.ts';
 import { othersLeft, type Summary } from './summary.ts';
 
+/** What ended a run, where its exit code says all there is to say. */
 const endings: Partial<Record<ExitCode, string>> = {
-  [exitCodes.account]: 'Stopped: no account may work. Check the key and the credits.',
-  [exitCodes.budget]: 'Stopped: the credit cap or the retry budget is used up. Raise it, then go on.',
-  [exitCodes.halted]: 'Stopped by a stop rule. Look at the errors before you go on.',
   [exitCodes.cancelled]: 'The run was cancelled.',
   [exitCodes.sigint]: 'Stopped by a signal; the calls in flight were finished and kept.',
   [exitCodes.sigterm]: 'Stopped by a signal; the calls in flight were finished and kept.',
