@@ -145,7 +145,9 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
   for await (const block of lineBlocks(files, indexName)) {
     for (const { from, bytes } of block) {
       const found = readHead(bytes);
-      if (found) add(index, found, from, bytes.length, numberOf(found.run, runs));
+      // Versions before could write a line twice.
+      if (found && !index.lines.has(found.key))
+        add(index, found, from, bytes.length, numberOf(found.run, runs));
       const whole = found ? undefined : readBucketLine(bytes);
       if (whole) index.buckets.set(whole.bucket, whole.changedMs);
     }

@@ -245,11 +245,13 @@ async function* newLines(
     return '';
   };
 
+  // An id may stand in more than one row of a plan.
   for await (const id of ids) {
     const key = keyOf(id);
     const line = index.lines.get(key);
-    if (stale.has(key)) yield await newLine(key);
-    else if (line !== undefined && fresh[line] === 1) yield await oldLine(line);
+    if (stale.has(key)) {
+      if (!writtenStale.has(key)) yield await newLine(key);
+    } else if (line !== undefined && fresh[line] === 1 && written[line] === 0) yield await oldLine(line);
   }
   for (let line = 0; line < index.count; line++) {
     if (fresh[line] === 1 && written[line] === 0) yield await oldLine(line);

@@ -262,6 +262,25 @@ describe('stories', () => {
     expect(await listOf(stories.all(({ run }) => run === 'another'))).toHaveLength(1);
   });
 
+  it('are one a row, however often its id was asked for, and however many lines it has', async () => {
+    const asked = async function* (): AsyncGenerator<string> {
+      yield* ['chair', 'lamp', 'chair', 'lamp'];
+    };
+    const reindexed = async (): Promise<number> => {
+      await calls.reindex(asked());
+      return (await readFile(index(), 'utf8')).match(/"key"/g)?.length ?? 0;
+    };
+    await aged('sofa');
+    expect(await reindexed()).toBe(2);
+    await rm(index());
+    expect(await reindexed()).toBe(2);
+    await writeFile(index(), (await readFile(index(), 'utf8')).replace(/^(.*"key".*\n)/, '$1$1'));
+    const stories = await calls.stories();
+    for (const id of ['lamp', 'chair']) await stories.of(id);
+    expect((await listOf(stories.unasked())).map(({ id }) => id)).toEqual(['sofa']);
+    expect(await listOf(stories.all())).toHaveLength(3);
+  });
+
   it('mind no strange file among the records', async () => {
     await writeFile(join(out, '.reshoot/calls/.DS_Store'), 'x');
     await writeFile(join(folderOf('chair'), 'notes.txt'), 'x');
