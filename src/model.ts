@@ -39,6 +39,10 @@ export interface Row {
   selected: boolean;
   /** With `--skip-invalid`: what is wrong with it. Such a row is never worked on. */
   invalid?: string;
+  /** What is wrong with a row that isn't selected: nobody need mend it before it is to be done. */
+  flaw?: string;
+  /** An earlier row has the same id, and its calls. */
+  repeats?: true;
 }
 
 /** The seven outcomes of a row; a finished report knows no other. */

@@ -1,3 +1,4 @@
+import { printable } from '../cells.ts';
 import { UsageError } from '../errors.ts';
 import { findSlot, fillPrompt, promptSlots } from '../manifest/template.ts';
 import type { Finding, Route, Row, RowStatus } from '../model.ts';
@@ -69,16 +70,25 @@ export async function draftAgain(output: Output, choice: Choice, asked: string):
       draft.add({ ...row, selected });
       continue;
     }
+    const place = { file, line: row.line };
+    // Plans of versions before don't tell what is wrong.
+    const flaw = row.flaw ?? (row.output === '' ? 'the row has no name of its own for its picture' : '');
+    if (flaw !== '') {
+      found.findings.push({ ...place, problem: printable(flaw), remedy: wrongRow(row) });
+      continue;
+    }
     if (isDone(judged.status)) found.force = true;
     const { replaces: _before, ...rest } = row;
     const meant: Row = { ...rest, selected, prompt: reword(row), route: choice.route ?? row.route };
-    const place = { file, line: row.line };
     found.findings.push(...(await foreign(meant, place, await stories.of(row.id))));
     draft.add(meant);
   }
   if (unseen.size > 0) throw new UsageError(`--ids ${[...unseen].join(', ')}: no such row in this output`);
   return found;
 }
+
+const wrongRow = ({ id }: Row): string =>
+  `mend row "${printable(id, 80)}" in the manifest and run that, or name other rows with --ids`;
 
 function chooser({ statuses, codes, ids }: Choice): (judged: ReportRow) => boolean {
   const named = ids && new Set(ids);

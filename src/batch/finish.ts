@@ -181,11 +181,14 @@ export async function judgedRows(
       if (planned.place.row > last) return;
       if (!wanted(planned.place.row)) continue;
       const row = planned.read();
-      const note = await notes(row.row);
+      // Of a row without a name nobody made a picture; versions before wrote no `repeats`.
+      const isOther = row.repeats === true || (row.invalid === undefined && row.output === '');
+      const note = isOther ? undefined : await notes(row.row);
       const paidBy = note?.paid_by;
       const payer = paidBy && (await stories.peek(paidBy.id)).find(({ n }) => n === paidBy.n);
       // Calls of a row that is left out are booked apart: another row may have the same id.
-      const calls = await (row.invalid === undefined ? stories.of(row.id) : stories.peek(row.id));
+      const story = row.invalid === undefined ? stories.of : stories.peek;
+      const calls = isOther ? [] : await story(row.id);
       const homeless = calls.some((call) => spooled.has(callId(call)));
       const judged = outcomeOf({ row, calls, note, payer, homeless, rules, origin: run.origin, stop });
       const sides = (): Sides => ({

@@ -76,7 +76,7 @@ async function readPicturesOf(
   return drafts.map((draft) => (isRead(draft) ? (rest.next().value?.pictures ?? []) : []));
 }
 
-/** Rows that aren't selected need not be sound, so nothing is said about them. */
+/** Rows that aren't selected need not be sound: nothing is said about them before somebody wants them done. */
 function toRow(draft: Draft, columns: Columns, pictures: Picture[]): Row {
   const { record, problems, row, id, prompt, size, ratio, route, output, selected } = draft;
   const cells = columns.carried.map(({ index, name }) => [name, record.cells[index] ?? ''] as const);
@@ -96,7 +96,8 @@ function toRow(draft: Draft, columns: Columns, pictures: Picture[]): Row {
     columns: carried,
     selected,
   };
-  if (selected && problems.length > 0) read.invalid = problems.map(inOneText).join('; ');
+  if (problems.length > 0) read[selected ? 'invalid' : 'flaw'] = problems.map(inOneText).join('; ');
+  if (draft.repeats) read.repeats = true;
   return read;
 }
 

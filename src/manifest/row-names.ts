@@ -28,6 +28,7 @@ export function createRowNamer({ columns, template, ids, placeAt }: Naming): (dr
     const { line } = draft.record;
     if (draft.record.flaw) return;
     const earlier = ids.meet(draft.id, line);
+    draft.repeats = earlier !== undefined;
     if (earlier !== undefined) draft.problems.push(sameId(draft, columns, placeAt(earlier)));
     const given = cell(draft.record, columns, 'output');
     // One mistake, one finding: rows with one id make one name, and a template with an unknown column none.

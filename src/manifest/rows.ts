@@ -23,6 +23,8 @@ export interface Draft {
   route: Route;
   /** Empty where no name could be made. */
   output: string;
+  /** An earlier row has the same id. */
+  repeats: boolean;
   problems: Problem[];
 }
 
@@ -79,6 +81,7 @@ function draftRow(identity: Pick<Draft, 'record' | 'row' | 'id' | 'selected'>, r
     ratio,
     route,
     output: '',
+    repeats: false,
     problems: [],
   };
   if (record.flaw) {

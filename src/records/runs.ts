@@ -227,11 +227,14 @@ export const planName = (run: string): string => at(run, 'plan.jsonl');
 
 /**
  * A row as a line of a plan with its end; its number stands first, so that it is found without reading the rest.
- * @returns also what of it is asked for: its line's number and what stands in its way are not
+ * @returns also what of it is asked for: its line's number and what stands in its way are not, nor what is wrong with a row that isn't asked for
  */
-export function planLine({ line, replaces, row, ...rest }: Row): { text: string; asked: string } {
+export function planLine({ line, replaces, flaw, repeats, row, ...rest }: Row): {
+  text: string;
+  asked: string;
+} {
   const asked = JSON.stringify({ row, ...rest });
-  const more = JSON.stringify({ line, replaces });
+  const more = JSON.stringify({ line, replaces, flaw, repeats });
   return { text: `${asked.slice(0, -1)},${more.slice(1)}\n`, asked };
 }
 

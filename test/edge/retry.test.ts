@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { createRig, prompts, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
@@ -77,6 +77,24 @@ describe('retry', () => {
     expect(rig.simulator.calls).toHaveLength(seen + 2);
     const [back] = await rig.results();
     expect(back).toMatchObject({ credits: 2, sha256: before?.sha256, started_at: before?.started_at });
+  });
+
+  it('refuses what was left out and is wrong in the manifest; an id that stands twice is booked once', async () => {
+    await open();
+    const file = await rig.manifest(['one', 'two', 'three', 'four'], { output: ['a.png', '', 'a.png', ''] });
+    await writeFile(file, (await readFile(file, 'utf8')).replace('"r4"', '"r1"'));
+    expect(await rig.run(['run', file, ...small, '--limit', '1'])).toMatchObject({ code: 0 });
+    expect((await rig.results()).map(({ status, credits }) => [status, credits])).toEqual([
+      ['succeeded', 1],
+      ...Array.from({ length: 3 }, () => ['not_attempted', 0]),
+    ]);
+    expect(await rig.summary()).toMatchObject({ calls: 1, credits: { charged: 1, unknown: 0 } });
+    const { code, stderr } = await rig.run(['retry', 'out', '--status', 'not_attempted']);
+    expect(stderr).toContain('manifest.csv:4: output: line 2 writes the same file');
+    expect(stderr).toContain('manifest.csv:5: id: line 2 has the same id');
+    expect([code, rig.simulator.calls.length]).toEqual([2, 1]);
+    expect(await rig.run(['retry', 'out', '--ids', 'r2'])).toMatchObject({ code: 0 });
+    expect(seenSince(1)).toEqual(['two 1']);
   });
 
   it('that is cut off goes on with what it was asked for, its cap included', async () => {
