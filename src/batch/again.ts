@@ -48,7 +48,7 @@ export async function draftAgain(output: Output, choice: Choice, asked: string):
   const end = await runs.end(latest);
   const goesOn = !end && again === asked;
   const stories = await calls.stories();
-  const present = { standing: lookAtNames(storage), spooled: await spooledCalls(storage) };
+  const present = { standing: lookAtNames(storage), storage, spooled: await spooledCalls(storage) };
   const foreign = createForeignCheck(storage, stories, present);
   const isMeant = chooser(choice);
   const reword = rewording(choice.prompt, columns);

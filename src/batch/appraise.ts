@@ -26,10 +26,12 @@ export function createAppraiser(
   origin: string,
   rules: RowRules,
 ): (row: Row, calls: Call[]) => Promise<Appraisal> {
-  const without = async (row: Row, calls: Call[]): Promise<Call[]> => {
+  /** Of calls that paid for it, those whose pictures are gone are none. */
+  const without = async (row: Row, paid: string | undefined, calls: Call[], own: Call[]): Promise<Call[]> => {
     const left: Call[] = [];
     for (const call of calls) {
-      const lost = present !== undefined && (await isLost(row, call, present));
+      const isPayer = present !== undefined && call.fingerprint === paid;
+      const lost = isPayer && (await isLost(row, call, own, present));
       left.push(lost ? { ...call, fingerprint: '' } : call);
     }
     return left;
@@ -47,10 +49,10 @@ export function createAppraiser(
     const sources = own ?? (await output?.sightings.of(row.pictures));
     const paid = sources && fingerprint(origin, row, sources);
     const by = (known: Call[], force: boolean): Verdict => judge(row.route, known, paid, { ...rules, force });
-    let known = await without(row, calls);
+    let known = await without(row, paid, calls, calls);
     const byOwn = by(known, false);
     if (byOwn.is === 'due' && paid !== undefined) {
-      known = [...known, ...(await without(row, await callsOfOthers(row, paid)))];
+      known = [...known, ...(await without(row, paid, await callsOfOthers(row, paid), calls))];
     }
     return {
       verdict: by(known, rules.force),

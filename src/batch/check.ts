@@ -85,7 +85,11 @@ export async function checkManifest(
 ): Promise<Check> {
   const storage = output?.storage ?? (target === undefined ? undefined : await lookAtStorage(target));
   const stories = await output?.calls.stories();
-  const present = storage && { standing: lookAtNames(storage), spooled: await spooledCalls(storage) };
+  const present = storage && {
+    standing: lookAtNames(storage),
+    storage,
+    spooled: await spooledCalls(storage),
+  };
   const foreign = present && createForeignCheck(storage, stories, present);
   const mixes = target === undefined ? undefined : createMixCheck(outputFolder(target));
   const { maxAttempts, onUnknown, force, origin } = options;
@@ -122,7 +126,7 @@ export async function checkManifest(
       if (calls.add(row, maybeDone && !force)) sums.uploadBytes += uploadOf(row);
     }
     if (verdict.is !== 'done' || !byOwnCalls || !present) return false;
-    return story.every((call) => call.closed) && isInPlace(row, verdict.call, present);
+    return story.every((call) => call.closed) && isInPlace(row, verdict.call, story, present);
   };
   const manifest = await readManifest(file, options.manifest, {
     async rows(rows) {

@@ -3,33 +3,54 @@ import type { RowEnd } from '../queue/progress.ts';
 import { callId, isCopy, type Call } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import { judge, type RowRules } from '../records/state.ts';
-import { asideName, outputName } from './keep.ts';
+import type { Storage } from '../storage/storage.ts';
+import { asideName, outputName, rivals, stands } from './keep.ts';
 import type { Standing } from './standing.ts';
 
 /** What stands in an output. */
 export interface Present {
   standing: Standing;
+  storage: Pick<Storage, 'stat' | 'hash'>;
   /** Answers that a killed process left in the spool, by call. */
   spooled: ReadonlySet<string>;
 }
 
-/** Is a call's picture at the row's name, as far as that can be told without reading it? One that made room before may not be. */
-export async function isInPlace(row: Row, call: Call, { standing, spooled }: Present): Promise<boolean> {
+/**
+ * Is a call's picture at the row's name, as far as that can be told without reading it? One that made room before may not
+ * be, nor one where another picture of the row stands.
+ * @param story all calls of the row
+ */
+export async function isInPlace(
+  row: Row,
+  call: Call,
+  story: Call[],
+  { standing, storage, spooled }: Present,
+): Promise<boolean> {
   const picture = call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
   // Moved or renamed, deleted, or put there by a process that died before it was done.
   if (name === undefined || name !== picture?.output || spooled.has(callId(call))) return false;
   const aside = asideName(picture);
   if ((await standing.alike(aside, [aside])).includes(aside)) return false;
-  return (await standing.alike(name, [name])).includes(name);
+  if (!(await standing.alike(name, [name])).includes(name)) return false;
+  return !(await stands(storage, name, rivals(name, picture, story)));
 }
 
-/** Is a call's picture gone from everywhere it may lie, so that the row would be paid for again? */
-export async function isLost(row: Row, call: Call, { standing, spooled }: Present): Promise<boolean> {
+/**
+ * Is a call's picture gone from everywhere it may lie, so that the row would be paid for again?
+ * @param story calls that may have put another picture there
+ */
+export async function isLost(
+  row: Row,
+  call: Call,
+  story: Call[],
+  { standing, storage, spooled }: Present,
+): Promise<boolean> {
   const picture = call.closed?.picture;
   if (!picture || spooled.has(callId(call))) return false;
-  for (const name of [picture.output, outputName(row, picture.ext), asideName(picture)]) {
-    if ((await standing.alike(name, [name])).includes(name)) return false;
+  for (const name of [asideName(picture), picture.output, outputName(row, picture.ext)]) {
+    const isThere = (await standing.alike(name, [name])).includes(name);
+    if (isThere && !(await stands(storage, name, rivals(name, picture, story)))) return false;
   }
   return true;
 }
@@ -54,6 +75,6 @@ export async function endWithoutJob(
   const own = call.run === rules.run;
   if (verdict.is === 'failed') return { is: own ? 'failed' : 'failed before', call };
   if (verdict.is === 'held') return { is: 'held', call };
-  if (!(await isInPlace(row, call, present))) return undefined;
+  if (!(await isInPlace(row, call, calls, present))) return undefined;
   return { is: own && !isCopy(call) ? 'succeeded' : 'skipped', call };
 }

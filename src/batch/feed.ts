@@ -237,8 +237,9 @@ async function endOf(
   row: Row,
 ): Promise<RowEnd | undefined> {
   if (!row.selected || row.invalid !== undefined) return 'left out';
+  const { storage } = output;
   const calls = await stories.of(row.id);
-  const end = await endWithoutJob(row, calls, run.origin, rules, { standing, spooled });
+  const end = await endWithoutJob(row, calls, run.origin, rules, { standing, storage, spooled });
   if (end?.is === 'held' && end.call.on_unknown !== 'hold') await output.calls.hold(end.call);
   return end?.is;
 }

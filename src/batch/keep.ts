@@ -57,7 +57,8 @@ export async function place(
   }
   // Its own picture made room for another's, which stands there now.
   const gaveWay = await storage.stat(asideName(picture));
-  if (name === picture.output && !gaveWay && (await storage.stat(name)) && !(await exists(bin))) return true;
+  const isThere = name === picture.output && !gaveWay && (await storage.stat(name)) && !(await exists(bin));
+  if (isThere && !(await stands(storage, name, rivals(name, picture, story)))) return true;
   // Else what stands at its name can't be this call's own: its picture isn't there yet.
   await makeRoom(
     storage,
@@ -107,6 +108,33 @@ function replacedName(name: string, sha256: string): string {
 /** Where a picture lies that made room at its name. */
 export const asideName = ({ output, sha256 }: Pick<CallPicture, 'output' | 'sha256'>): string =>
   replacedName(output, sha256);
+
+/** Other pictures of a row that were put at a name, and what they were then. */
+export function rivals(
+  name: string,
+  { sha256 }: Pick<CallPicture, 'sha256'>,
+  story: Call[],
+): Pick<CallPicture, 'bytes' | 'sha256'>[] {
+  return story.flatMap(({ closed }) => {
+    const other = closed?.picture;
+    return other?.output === name && other.sha256 !== sha256
+      ? { bytes: other.bytes, sha256: other.sha256 }
+      : [];
+  });
+}
+
+/** Does one of these pictures stand at the name? Mostly its length tells, so that it isn't read. */
+export async function stands(
+  storage: Pick<Storage, 'stat' | 'hash'>,
+  name: string,
+  pictures: Pick<CallPicture, 'bytes' | 'sha256'>[],
+): Promise<boolean> {
+  if (pictures.length === 0) return false;
+  const length = (await storage.stat(name))?.bytes;
+  if (!pictures.some(({ bytes }) => bytes === length)) return false;
+  const content = await storage.hash(name);
+  return pictures.some(({ sha256 }) => sha256 === content);
+}
 
 /** What a spooled answer holds, read again from the disk. */
 export async function spooledFacts(bin: string): Promise<{ sha256: string; bytes: number }> {

@@ -6,7 +6,7 @@ import { judge, type RowRules } from '../records/state.ts';
 import type { Stories } from '../records/stories.ts';
 import type { Storage } from '../storage/storage.ts';
 import { createFolders } from './folders.ts';
-import { asideName, outputName, spooledCalls } from './keep.ts';
+import { asideName, outputName, rivals, spooledCalls, stands } from './keep.ts';
 import { createLongList } from './long-list.ts';
 import type { Output } from './output.ts';
 import { lookAtNames } from './standing.ts';
@@ -38,6 +38,8 @@ export interface Judged {
 interface Place {
   name: string;
   aside: string;
+  /** Other pictures of the row that stood at its name. */
+  rivals: ReturnType<typeof rivals>;
 }
 
 /**
@@ -61,7 +63,7 @@ function lastingPlace(
   const picture = call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
   if (name === undefined || name !== picture?.output || (brought ?? call) !== call) return undefined;
-  return { name, aside: asideName(picture) };
+  return { name, aside: asideName(picture), rivals: rivals(name, picture, calls) };
 }
 
 /** Sees all rows of a run that ends, and seals the output if the next run would find nothing to do. */
@@ -83,10 +85,11 @@ export function createSealing(
   const folders = createFolders();
   const standAlone = async (): Promise<boolean> => {
     const standing = lookAtNames(storage);
-    for (const { name, aside } of places) {
+    for (const { name, aside, rivals: earlier } of places) {
       const [first, ...others] = await standing.alike(name, [name]);
       if (first !== name || others.length > 0 || (await standing.leadsOut(name))) return false;
       if ((await standing.alike(aside, [aside])).includes(aside)) return false;
+      if (await stands(storage, name, earlier)) return false;
     }
     return true;
   };

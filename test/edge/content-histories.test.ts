@@ -139,8 +139,12 @@ async function openWorld(dir: string) {
         if ((await contentOf(join(out, place))) === picture.sha256) return true;
       // What its user made of it since is theirs.
       const gaveWay = existsSync(join(out, asideName(picture)));
-      if (call.id === row.id && name === picture.output && !gaveWay && existsSync(join(out, name)))
-        return true;
+      const content = await contentOf(join(out, name));
+      const isAnother = calls.some(
+        ({ id, closed }) =>
+          id === row.id && closed?.picture?.output === name && closed.picture.sha256 === content,
+      );
+      if (call.id === row.id && name === picture.output && !gaveWay && content && !isAnother) return true;
     }
     return false;
   };
@@ -330,6 +334,18 @@ const renamedTwice: History = {
   events: [whole, { is: 'new id', row: 0 }, whole, { is: 'left outputs deleted' }, { is: 'new id', row: 0 }],
 };
 
+/** A row whose user alters its first picture, wants another instead, and then the first again. */
+const alteredAndBack: History = {
+  rows: [{ file: 0, prompt: 0 }],
+  events: [
+    whole,
+    { is: 'output altered', row: 0 },
+    { is: 'prompt edited', row: 0, prompt: 1 },
+    whole,
+    { is: 'prompt edited', row: 0, prompt: 0 },
+  ],
+};
+
 let played = 0;
 
 /** @returns how many calls were made */
@@ -403,6 +419,10 @@ async function play({ rows: first, events }: History): Promise<number> {
 
 it('a row that is renamed again and again is paid once, though its first picture is gone', async () => {
   expect(await play(renamedTwice)).toBe(1);
+});
+
+it("a row is not done while its other prompt's picture stands at its name", async () => {
+  expect(await play(alteredAndBack)).toBe(3);
 });
 
 it(
