@@ -3,6 +3,7 @@ import { KeyTable } from '../key-table.ts';
 import type { Row } from '../model.ts';
 import { planLine, readRow } from '../records/runs.ts';
 import { createScratch } from '../scratch.ts';
+import { createFolders, type Folders } from './folders.ts';
 
 /** What a plan is made from. */
 export interface PlanSource {
@@ -11,6 +12,8 @@ export interface PlanSource {
   readonly chosen: number;
   /** Rows that were found done, their pictures at their names. */
   readonly done: readonly number[];
+  /** Where those pictures are. */
+  readonly folders: Folders;
   /** All rows in order, as a plan's lines. */
   lines(): Iterable<Buffer> | AsyncIterable<Buffer>;
   /** sha256 of what is asked for: equal drafts make one plan. Lines' numbers and what stands in the way aren't asked for. */
@@ -42,6 +45,7 @@ export function createDraft(): Draft {
   /** Where each row's line begins. */
   const starts: number[] = [];
   const done: number[] = [];
+  const folders = createFolders();
   let chosen = 0;
 
   function* rows(): Iterable<Row> {
@@ -60,6 +64,7 @@ export function createDraft(): Draft {
       return chosen;
     },
     done,
+    folders,
     get hasEmbedded() {
       return places.size > 0;
     },
@@ -68,7 +73,9 @@ export function createDraft(): Draft {
       starts.push(lines.append(text));
       all.update(asked);
       if (row.selected && row.invalid === undefined) chosen += 1;
-      if (isDone) done.push(row.row);
+      if (!isDone) return;
+      done.push(row.row);
+      folders.note(row);
     },
     embed(sha256, bytes) {
       if (places.has(sha256)) return;

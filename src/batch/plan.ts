@@ -10,6 +10,7 @@ import type { Desk, DeskRun } from '../queue/desk.ts';
 import { addUp } from '../records/books.ts';
 import { newRunId, type Run, type Steering } from '../records/runs.ts';
 import type { Books, Ledger } from '../throttle/ledger.ts';
+import { isAsBefore, type Before } from './before.ts';
 import { carryNotes } from './carry.ts';
 import { extraCalls, type CheckOptions } from './check.ts';
 import type { Desks } from './desks.ts';
@@ -54,6 +55,8 @@ export interface Checked {
   draft: Draft | CarriedDraft;
   /** What the rows were read from, where that can be told. */
   asked?: Pick<AskedFrom, 'hash'> | undefined;
+  /** What the output was like before it was checked against; undefined: it is checked again. */
+  before?: Before | undefined;
 }
 
 type PlanDesks = Pick<Desks, 'desk' | 'ledger' | 'queue'>;
@@ -85,6 +88,7 @@ export async function planRun(
   const keeping = setInterval(() => void desks.desk.lease(lease).catch(() => undefined), keepLeaseMs);
   try {
     const { draft, columns } = await wholeDraft(checked, output);
+    const done = await stillDone(draft, checked.before, output);
     const plan = planHash(draft, options);
     const latest = await unfinished(output);
     let replaced: Replaced | undefined;
@@ -122,12 +126,22 @@ export async function planRun(
     await output.runs.writePlan(run.run, draft.lines());
     if (before !== undefined && !('carriedFrom' in draft)) await carryNotes(output, before, run, draft);
     // It has made no call yet; those of earlier runs were looked at when the manifest was checked.
-    const opened = await begin(run, output, desks, options, checkedMs, draft.done);
+    const opened = await begin(run, output, desks, options, checkedMs, done);
     return { ...opened, how: 'new', was: 'running', replaced };
   } finally {
     clearInterval(keeping);
     await desks.desk.release(lease);
   }
+}
+
+/** Rows that were found done, as long as nothing has changed since; else the feeder looks at each. */
+async function stillDone(
+  { done, folders }: PlanSource,
+  before: Before | undefined,
+  output: Output,
+): Promise<readonly number[]> {
+  if (!before || done.length === 0) return [];
+  return (await isAsBefore(output, before, folders)) ? done : [];
 }
 
 const anotherPlan = (run: string): string =>

@@ -4,7 +4,7 @@ import type { AskedFrom } from './asked.ts';
 import { noChanges } from './changes.ts';
 import { toCheck, type Check, type CheckOptions } from './check.ts';
 import type { PlanSource } from './draft.ts';
-import { createFolders } from './folders.ts';
+import { createFolders, type Folders } from './folders.ts';
 import { createLongList } from './long-list.ts';
 import type { Output } from './output.ts';
 import { holds } from './seal.ts';
@@ -35,9 +35,10 @@ export async function carryOver(
   const latest = await latestSealed(output).catch(() => undefined);
   if (latest?.asked.hash !== asked.hash) return undefined;
   const changes = noChanges();
-  const isSame = await goThrough(latest, asked.root, output, (id) => changes.unchanged.push(id)).catch(
-    () => false,
-  );
+  const folders = createFolders();
+  const isSame = await goThrough(latest, asked.root, output, folders, (id) =>
+    changes.unchanged.push(id),
+  ).catch(() => false);
   const findings = createLongList<never>();
   const { run, seal, rows, columns } = latest;
   for (const id of seal.gone) changes.gone.push(id);
@@ -63,6 +64,7 @@ export async function carryOver(
       rows,
       chosen: rows,
       done,
+      folders,
       lines: () => output.runs.planBytes(run),
       asked: () => latest.asked.rows,
       close: () => undefined,
@@ -88,11 +90,11 @@ async function goThrough(
   { run, rows: count, seal }: Sealed,
   root: string,
   output: Output,
+  folders: Folders,
   take: (id: string) => void,
 ): Promise<boolean> {
   if (!(await holds(output, run, seal))) return false;
   const areSame = createSameness(root);
-  const folders = createFolders();
   let taken = 0;
   for await (const planned of output.runs.plan(run)) {
     const rows = planned.map(({ read }) => read());

@@ -1,4 +1,5 @@
 import { askedFrom } from '../batch/asked.ts';
+import { lookBefore } from '../batch/before.ts';
 import { carryOver } from '../batch/unchanged.ts';
 import { checkManifest, type Check } from '../batch/check.ts';
 import { findOutput, openOutput, type Output } from '../batch/output.ts';
@@ -37,6 +38,7 @@ export async function prepare(
   if (target === undefined) throw new UsageError(`${command} needs an output: -o FOLDER`);
   const options = readPlanOptions(file, flags, config);
   const output = await findOutput(target);
+  const before = output && (await lookBefore(output));
   const asked = await askedFrom(file, options, target);
   const drafted = async (): Promise<{ check: Check; draft: Checked['draft'] }> => {
     const draft = createDraft();
@@ -60,7 +62,7 @@ export async function prepare(
   if (!flags.quiet) say(checkText(file, found, skipInvalid, price), io.err);
   found.close();
   if (await agreed(found, flags, io)) {
-    const checked = { manifest: found.manifest, draft, asked };
+    const checked = { manifest: found.manifest, draft, asked, before };
     return { options, due: found.due, checked, openOutput: async () => output ?? openOutput(target) };
   }
   io.err('Nothing was sent.\n');

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import * as fc from 'fast-check';
 import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { EditRequest } from '../../src/api/client.ts';
+import { lookBefore } from '../../src/batch/before.ts';
 import { createCaller } from '../../src/batch/call.ts';
 import { checkManifest, type CheckOptions } from '../../src/batch/check.ts';
 import { createDraft } from '../../src/batch/draft.ts';
@@ -227,6 +228,9 @@ async function openWorld(dir: string) {
       submitted: true,
       stop: new AbortController().signal,
     };
+    // As if its pictures had come long ago.
+    await utimes(out, 1, 1);
+    const seen = await lookBefore(output);
     const draft = createDraft();
     const check = await checkManifest(manifest, options, { target: out, output }, draft);
     expect([...check.findings]).toEqual([]);
@@ -238,7 +242,7 @@ async function openWorld(dir: string) {
       if (!(await isPaid(row, paid, before))) needed.add(paid);
     }
     const from = asked.length;
-    const planned = await planRun({ manifest: check.manifest, draft }, output, options, desks);
+    const planned = await planRun({ manifest: check.manifest, draft, before: seen }, output, options, desks);
     const findOutput = async (): Promise<Output> => output;
     const feeder = createFeeder({ ...desks, ahead: 3, findOutput, log });
     // A row that was handed back isn't the next one for ever.

@@ -102,7 +102,7 @@ async function see(given: typeof flags, between?: Change): Promise<{ seen: Seen;
   }).catch((error: unknown) => (checked += message(error)));
   const ran = await hand
     .run(manifest(), given, (run) => Promise.resolve(between?.(run)))
-    .catch((error: unknown) => ({ said: message(error), run: undefined, called: [] }));
+    .catch((error: unknown) => ({ said: message(error), run: undefined, called: [], settled: [] }));
   const { run, called } = ran;
   const plain = (text: string): string =>
     text
@@ -314,6 +314,27 @@ it('whatever happens between runs, the next is as if it had been checked anew', 
       },
     ),
     { numRuns: 6, endOnFailure: true },
+  );
+});
+
+describe('rows that were found done are settled with the plan', () => {
+  const settled = async (given: typeof flags, change?: Change): Promise<number[]> =>
+    (await hand.run(manifest(), given, undefined, () => Promise.resolve(change?.()))).settled;
+
+  it('where nothing has changed since', async () => {
+    expect(await settled(flags)).toHaveLength(ids.length);
+    expect(await settled({ ...flags, ids: 'lamp,chair' })).toHaveLength(2);
+  });
+
+  it.each(['an output is gone', 'a call was made by another run', 'the end is gone'])(
+    'but not where %s since',
+    async (name) => {
+      const endGone = async (): Promise<void> => rm(await latest('end.json'));
+      const change = changes[name] ?? endGone;
+      expect(await settled({ ...flags, ids: 'lamp,chair' }, change)).toEqual([]);
+      await again();
+      expect(await settled(flags, change)).toEqual([]);
+    },
   );
 });
 
