@@ -9,7 +9,7 @@ import { callId, type Call, type Closed } from '../records/call.ts';
 import type { Ledger } from '../throttle/ledger.ts';
 import type { Slot, Throttle } from '../throttle/throttle.ts';
 import type { Input } from './input.ts';
-import { outputName, spooledFacts, spoolFiles } from './keep.ts';
+import { exists, outputName, spooledFacts, spoolFiles } from './keep.ts';
 import type { Output } from './output.ts';
 import type { Step } from './steps.ts';
 
@@ -45,8 +45,13 @@ export interface Caller {
    * @throws SurroundingsError when the disk or the decoder fails; the record stays open, so its charge is unknown
    */
   make(order: Order): Promise<Call>;
-  /** Closes the call of a dead process whose whole answer is in the spool: paid for, so it is finished without another. */
-  adopt(output: Output, row: Row, call: Call): Promise<Call>;
+  /**
+   * Closes the call of a dead process whose whole answer is in the spool: paid for, so it is finished without another.
+   * Any number of processes may do so at the same time.
+   * @param row says the picture's name
+   * @returns its record as it is now; still open: no whole answer was left
+   */
+  adopt(output: Output, row: Pick<Row, 'output'>, call: Call): Promise<Call>;
 }
 
 /** Charged but unusable answers in a row that stop a run. */
@@ -117,7 +122,7 @@ export function createCaller(options: CallerOptions): Caller {
   /** Verifies an answer and closes its record; useless bytes are kept apart, since they are paid for. */
   const closeAnswered = async (
     output: Output,
-    row: Row,
+    row: Pick<Row, 'output'>,
     call: Call,
     bin: string,
     { sha256, bytes, ms }: Pick<Answer, 'sha256' | 'bytes' | 'ms'>,
@@ -129,6 +134,8 @@ export function createCaller(options: CallerOptions): Caller {
     } catch (error) {
       if (!(error instanceof EditError)) throw error;
       const closed = await output.calls.close(call, { ...failure(error, ms), http_status: 200 });
+      // Another process has decoded it.
+      if (closed.closed?.picture) return closed;
       await storage.keep(bin, `.reshoot/rejected/${callId(call)}.bin`, sha256);
       await rm(bin, { force: true });
       log.warn(
@@ -172,11 +179,21 @@ export function createCaller(options: CallerOptions): Caller {
     }
   };
 
-  const adopt = async (output: Output, row: Row, call: Call): Promise<Call> => {
+  const adopt: Caller['adopt'] = async (output, row, call) => {
+    const { bin } = spoolFiles(output.storage, call);
+    // An answer leaves the spool only when its record is closed: where it is gone, the record says so.
+    const asItIs = async (): Promise<Call> =>
+      (await output.calls.story(call.id)).find(({ n }) => n === call.n) ?? call;
+    if (!(await exists(bin))) return asItIs();
     log.info({ id: call.id, n: call.n }, 'finishing an answer that another process left');
     const ms = Math.max(0, Date.now() - Date.parse(call.started_at));
-    const { bin } = spoolFiles(output.storage, call);
-    return closeAnswered(output, row, call, bin, { ...(await spooledFacts(bin)), ms });
+    try {
+      return await closeAnswered(output, row, call, bin, { ...(await spooledFacts(bin)), ms });
+    } catch (error) {
+      const now = await asItIs();
+      if (now.closed) return now;
+      throw error;
+    }
   };
 
   return { make, adopt };

@@ -100,7 +100,7 @@ export function createEditor(options: EditorOptions): Editor {
   const edit: Editor = async (job, output, state) => {
     const run = await output.runs.read(job.run);
     const row = await output.runs.row(job.run, job.place);
-    const calls = await catchUp(job.run, row, output);
+    const calls = await catchUp(job.run, row.id, output, row);
     if (!calls) return { is: 'handed back', afterMs: elsewhereMs };
     const work: Work = { job, output, state, run, row, rules: rulesOf(run), calls, after: undefined };
     if (state.losses >= mostLosses) {
@@ -123,9 +123,15 @@ export function createEditor(options: EditorOptions): Editor {
   /**
    * The row's calls, with what dead processes left behind cleared up: a finished answer is adopted, a lost call's
    * credit counts as unknown. Undefined: a living process has a call of this row in flight.
+   * @param named a row whose name an answer gets that doesn't know its own
    */
-  const catchUp = async (run: string, row: Row, output: Output): Promise<Call[] | undefined> => {
-    const calls = await output.calls.story(row.id);
+  const catchUp = async (
+    run: string,
+    id: string,
+    output: Output,
+    named: Row,
+  ): Promise<Call[] | undefined> => {
+    const calls = await output.calls.story(id);
     const caughtUp: Call[] = [];
     for (const call of calls) {
       if (call.closed) {
@@ -137,15 +143,16 @@ export function createEditor(options: EditorOptions): Editor {
       const lives = isSame(call.owner, self) ? inFlight.has(callId(call)) : options.lives(call.owner);
       if (lives) {
         log.info(
-          { id: row.id, n: call.n, pid: call.owner.pid },
+          { id, n: call.n, pid: call.owner.pid },
           'a living process has this call in flight: waiting for it',
         );
         return undefined;
       }
-      const { part, bin } = spoolFiles(output.storage, call);
+      const { part } = spoolFiles(output.storage, call);
       // Elsewhere somebody may live on unheard, and still be writing it.
       if (livesHere(call.owner) !== undefined) await rm(part, { force: true });
-      const adopted = (await exists(bin)) ? await caller.adopt(output, row, call) : call;
+      const name = id === named.id ? named.output : (call.output ?? named.output);
+      const adopted = await caller.adopt(output, { output: name }, call);
       if (call.run === run) await book(adopted);
       caughtUp.push(adopted);
     }
@@ -233,8 +240,7 @@ export function createEditor(options: EditorOptions): Editor {
     const ids = new Set(takers.flatMap(({ id }) => (id === undefined || id === row.id ? [] : [id])));
     const calls: Call[] = [];
     for (const id of ids) {
-      const story =
-        id === atIt ? await output.calls.story(id) : await catchUp(job.run, { ...row, id }, output);
+      const story = id === atIt ? await output.calls.story(id) : await catchUp(job.run, id, output, row);
       if (!story) return undefined;
       calls.push(...story);
     }
@@ -366,10 +372,16 @@ export function createEditor(options: EditorOptions): Editor {
       const picture = call.closed?.picture;
       if (!isOwn && picture)
         return settleCopy(work, newCopy(run, row, work.calls, { payer: call, picture, sources }));
-      await rm(spoolFiles(output.storage, call).bin, { force: true });
+      const name = picture && outputName(row, picture.ext);
+      const { bin } = spoolFiles(output.storage, call);
+      // Others look for it at the name its record tells: what was put at another one only stays in the spool.
+      const isWhereTold =
+        !picture ||
+        name === picture.output ||
+        ((await exists(bin)) && (await output.storage.hash(picture.output)) === picture.sha256);
+      if (isWhereTold) await rm(bin, { force: true });
       options.onKept(output, row, call);
       if (isOfRun) return settleRow(work, isCopy(call) ? 'skipped' : 'succeeded');
-      const name = picture && outputName(row, picture.ext);
       return settleWithNote(work, { status: 'skipped', paid_by: call, output: name, sources });
     }
     if (verdict.is === 'held' && call.on_unknown !== 'hold') await output.calls.hold(call);

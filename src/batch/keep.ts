@@ -68,11 +68,20 @@ export async function place(
     gaveWay ? story : story.filter((other) => other !== call),
   );
   if ((await storage.hash(name)) === picture.sha256) return true;
-  for (const from of [picture.output, asideName(picture)]) {
-    if (await storage.copy(from, name, picture.sha256)) return true;
+  const copied = async (): Promise<boolean> => {
+    for (const from of [picture.output, asideName(picture)]) {
+      if (await storage.copy(from, name, picture.sha256)) return true;
+    }
+    return false;
+  };
+  if (await copied()) return true;
+  try {
+    if ((await exists(bin)) && (await storage.keep(bin, name, picture.sha256))) return true;
+  } catch (error) {
+    if (await exists(bin)) throw error;
   }
-  if (!(await exists(bin))) return false;
-  if (await storage.keep(bin, name, picture.sha256)) return true;
+  // Its own row may have put it at its name meanwhile, and so taken it out of the spool.
+  if (!(await exists(bin))) return copied();
   throw new EditError(
     'output_taken',
     `a file that reshoot did not write stands at ${name}: move it away, then run again`,

@@ -10,9 +10,9 @@ type Asked = Pick<Call, 'n' | 'route' | 'account' | 'origin' | 'fingerprint' | '
 /** The record of a call that this process is about to make. */
 export function newCall({ run, on_unknown: onUnknown = 'retry' }: Run, row: Row, asked: Asked): Call {
   const { n, route, account, origin, fingerprint, sources, after = [] } = asked;
-  const { id, prompt, size, ratio } = row;
+  const { id, prompt, size, ratio, output } = row;
   const started_at = new Date().toISOString();
-  const what = { fingerprint, prompt, size, ratio, sources, on_unknown: onUnknown };
+  const what = { fingerprint, prompt, size, ratio, sources, on_unknown: onUnknown, output };
   const head = { v: 1, run, id, n, route, account, origin, owner: self, started_at } as const;
   return { ...head, ...what, ...(after.length > 0 && { after }) };
 }

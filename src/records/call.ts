@@ -72,6 +72,8 @@ export const callSchema = z.object({
   sources: z.array(sourceSchema),
   /** The rule under which it was sent: what to do should its outcome stay unknown. */
   on_unknown: z.enum(['retry', 'hold']),
+  /** Its row's name below the output, the extension left open; earlier versions did not write it. */
+  output: z.string().optional(),
   /** Another row's call, which paid for the picture. */
   paid_by: callNameSchema.optional(),
   /** Other rows' calls for the same, which may have been paid: should it bring a picture, that was perhaps paid for twice. */

@@ -9,7 +9,11 @@ export interface Calls {
   story(id: string): Promise<Call[]>;
   /** Puts the call on record. False: somebody else opened call `n` of this row first, so it must not be sent. */
   open(call: Call): Promise<boolean>;
-  /** Writes a call's outcome. Only its creator does, or whoever adopts a finished answer of a dead one. */
+  /**
+   * Writes a call's outcome, unless it has one: that stays. Only its creator does, or whoever adopts a finished answer
+   * of a dead one.
+   * @returns the record as it is now
+   */
   close(call: Call, closed: Closed): Promise<Call>;
   /** Its row was reported as held, whatever rule the call was sent under: it stays so. */
   hold(call: Call): Promise<void>;
@@ -47,6 +51,8 @@ export function createCalls(files: RecordFiles): Calls {
       return opened;
     },
     async close(call, closed) {
+      const now = callSchema.safeParse(parse(await textOf(files, nameOf(call))));
+      if (now.data?.closed) return now.data;
       const done: Call = { ...call, closed };
       await files.write(nameOf(call), toText(done));
       return done;
@@ -68,14 +74,16 @@ const nameOf = (call: Call): string => `${rowFolder(keyOf(call.id))}/${call.n}.j
 const toText = (call: Call): string => `${JSON.stringify(call, null, 1)}\n`;
 
 async function readCall(files: RecordFiles, name: string): Promise<Call> {
-  const text = (await files.read(name))?.toString('utf8') ?? '';
-  const call = callSchema.safeParse(parse(text));
+  const call = callSchema.safeParse(parse(await textOf(files, name)));
   if (call.success) return call.data;
   throw new SurroundingsError(
     `${name}: this call record is damaged or of a newer reshoot; what it paid can't be known. ` +
       'Restore it, or move it away if you know that the row was not paid for.',
   );
 }
+
+const textOf = async (files: RecordFiles, name: string): Promise<string> =>
+  (await files.read(name))?.toString('utf8') ?? '';
 
 function parse(text: string): unknown {
   try {

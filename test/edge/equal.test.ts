@@ -1,6 +1,7 @@
 import { copyFile, readdir, readFile, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { keyOf } from '../../src/records/call.ts';
 import { createRig, small, steady, type Result, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
 /** Two files of the same bytes. */
@@ -122,5 +123,22 @@ describe('rows that ask for the same', () => {
     expect(await pictures()).toEqual(['new.jpg', 'r2.jpg']);
     expect(shown(await rig.results())).toEqual(['new skipped no', 'r2 skipped no']);
     expect((await rig.summary()).credits).toEqual({ charged: 0, unknown: 0 });
+  });
+
+  it('finish the answer of a killed one once, though all of them look at it at the same time', async () => {
+    await open();
+    const file = await rig.manifest(Array(9).fill('same'));
+    await rig.run(['run', file, ...small, '--concurrency', '1'], { killAt: 'spooled' });
+    await writeFile(file, (await readFile(file, 'utf8')).replace('"r9"', '"new"'));
+    const { code, stderr } = await rig.run(['run', file, ...small]);
+    expect([code, stderr]).toEqual([0, expect.not.stringContaining('no further call')]);
+    expect(calls()).toBe(1);
+    const rows = await rig.results();
+    expect(rows.map(({ status }) => status)).toEqual(Array(9).fill('skipped'));
+    expect((await rig.summary()).credits).toEqual({ charged: 0, unknown: 0 });
+    expect(await pictures()).toEqual(rows.map(({ id }) => `${id}.jpg`).sort());
+    expect(await readdir(join(rig.out, '.reshoot/spool'))).toEqual([]);
+    const record = join(rig.out, '.reshoot/calls', keyOf('r1').slice(0, 2), keyOf('r1'), '1.json');
+    expect(JSON.parse(await readFile(record, 'utf8')).closed.picture.output).toBe('r1.jpg');
   });
 });
