@@ -17,6 +17,7 @@ import type { Ledger } from '../throttle/ledger.ts';
 import type { DayCap, NoSlot, Slot, Throttle } from '../throttle/throttle.ts';
 import type { Caller } from './call.ts';
 import { dayBegan, dayEnds } from './day.ts';
+import { overAt } from './in-flight.ts';
 import type { Input, InputReader } from './input.ts';
 import { exists, outputName, place, spoolFiles } from './keep.ts';
 import { newCall, newCopy } from './new-call.ts';
@@ -31,7 +32,7 @@ export interface EditorOptions {
   ledger: Ledger;
   desk: Desk;
   inputs: InputReader;
-  /** Does the process that opened a call still live, as far as anybody knows? */
+  /** May the process that opened a call still live, as far as anybody knows? */
   lives: (owner: Owner) => boolean;
   /** Does a living process have an account that isn't parked? */
   othersMayWork: () => Promise<boolean>;
@@ -121,8 +122,8 @@ export function createEditor(options: EditorOptions): Editor {
   };
 
   /**
-   * The row's calls, with what dead processes left behind cleared up: a finished answer is adopted, a lost call's
-   * credit counts as unknown. Undefined: a living process has a call of this row in flight.
+   * The row's calls, with what others left behind cleared up, dead or unable to finish it: a finished answer is adopted,
+   * a lost call's credit counts as unknown. Undefined: a living process has a call of this row in flight.
    * @param named a row whose name an answer gets that doesn't know its own
    */
   const catchUp = async (
@@ -140,8 +141,7 @@ export function createEditor(options: EditorOptions): Editor {
         caughtUp.push(call);
         continue;
       }
-      const lives = isSame(call.owner, self) ? inFlight.has(callId(call)) : options.lives(call.owner);
-      if (lives) {
+      if (await isInFlight(run, call, output)) {
         log.info(
           { id, n: call.n, pid: call.owner.pid },
           'a living process has this call in flight: waiting for it',
@@ -149,14 +149,23 @@ export function createEditor(options: EditorOptions): Editor {
         return undefined;
       }
       const { part } = spoolFiles(output.storage, call);
-      // Elsewhere somebody may live on unheard, and still be writing it.
-      if (livesHere(call.owner) !== undefined) await rm(part, { force: true });
+      // Somebody may live on, unheard elsewhere, and still be writing it.
+      if (isSame(call.owner, self) || livesHere(call.owner) === false) await rm(part, { force: true });
       const name = id === named.id ? named.output : (call.output ?? named.output);
       const adopted = await caller.adopt(output, { output: name }, call);
       if (call.run === run) await book(adopted);
       caughtUp.push(adopted);
     }
     return caughtUp;
+  };
+
+  /** May its process still bring it to an end? */
+  const isInFlight = async (run: string, call: Call, output: Output): Promise<boolean> => {
+    if (isSame(call.owner, self)) return inFlight.has(callId(call));
+    if (!options.lives(call.owner)) return false;
+    // Somebody may have thrown an earlier run away.
+    const sentBy = await output.runs.read(call.run).catch(() => output.runs.read(run));
+    return Date.now() < overAt(call, sentBy);
   };
 
   /** Gives back or counts the credit that a call of another process still holds. */
