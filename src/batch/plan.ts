@@ -19,6 +19,7 @@ import type { CarriedDraft } from './unchanged.ts';
 import { createDraft, type Draft, type PlanSource } from './draft.ts';
 import { feedLease } from './feed.ts';
 import { closeReplaced, type Replaced } from './finish.ts';
+import { expectNotElsewhere } from './in-flight.ts';
 import type { Output } from './output.ts';
 
 export interface PlanOptions extends Omit<CheckOptions, 'manifest'> {
@@ -75,7 +76,8 @@ const keepLeaseMs = 3000;
 /**
  * Writes the plan and puts the run on the desk, or goes on with one that was cut off, or joins one that is on.
  * @returns undefined: stopped before anything was begun
- * @throws UsageError when another plan is on in this output, or the same one with other options
+ * @throws UsageError when another plan is on in this output, or the same one with other options, or the run may be on
+ * where this Redis is not
  */
 export async function planRun(
   checked: Checked,
@@ -97,6 +99,7 @@ export async function planRun(
       const same = latest.plan === plan;
       const on = await whatIsOn(desks.desk, latest.run);
       if (on && !same) throw new UsageError(anotherPlan(latest.run));
+      if (!on) await expectNotElsewhere(output, latest, desks.desk);
       const was = await output.runs.steering(latest.run);
       if (on) {
         expectOptions(latest, optionsOf(options, draft));

@@ -108,15 +108,18 @@ export async function openWorkshop(
   }
   const accounts = config.accounts.map(({ name }) => name);
   let living = await desk.beat(accounts);
+  let known = await desk.known();
   const alone = living.every((owner) => isSame(owner, self));
   // Nobody else is alive on the user's own Redis: what stands on its desk was left by the dead.
   if (alone && config.redisUrl === undefined) await desk.clear();
 
-  // After a time without Redis nobody was heard of, so nobody elsewhere is known to be dead.
+  // After a time without Redis nobody was heard of, so nobody elsewhere is known to be dead; nor is who has another Redis.
   let hearingSince = performance.now();
   const lives = (owner: Owner): boolean =>
     livesHere(owner) ??
-    (performance.now() - hearingSince < heartbeatLifeMs || living.some((other) => isSame(other, owner)));
+    (performance.now() - hearingSince < heartbeatLifeMs ||
+      living.some((other) => isSame(other, owner)) ||
+      !known.some((other) => isSame(other, owner)));
   const outputs = createOutputs(origin, log);
   const mend = async (run: string): Promise<void> => {
     const output = outputs.of(run);
@@ -244,6 +247,7 @@ export async function openWorkshop(
     beatMs,
     async () => {
       living = await desk.beat(accounts);
+      known = await desk.known();
       const now = performance.now();
       if (now - health.redisAt > heartbeatLifeMs / 2) hearingSince = now;
       health.redisAt = now;

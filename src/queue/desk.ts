@@ -54,7 +54,7 @@ export interface Desk extends Presence, Omit<ProgressBook, 'forget'> {
   past(): Promise<PastRun[]>;
   /**
    * Forgets what dead processes left: nobody else works, and plan and records know it better. The throttle's logs,
-   * submitted runs, what is past, and leases of the living stay.
+   * submitted runs, what is past, who was here, and leases of the living stay.
    */
   clear(): Promise<void>;
 }
@@ -104,7 +104,7 @@ export function createDesk(redis: Redis, namespace: string): Desk {
     past: async () => readable(await redis.lrange(key('past'), 0, -1), pastRunSchema),
     async clear() {
       const submitted = (await redis.eval(dropScript, 1, key('runs'))) as string[];
-      const stay = new Set(['workers', 'holders', 'limit', 'past', 'runs'].map((name) => key(name)));
+      const stay = new Set(['workers', 'holders', 'known', 'limit', 'past', 'runs'].map((name) => key(name)));
       const isHeld = async (name: string): Promise<boolean> =>
         name.startsWith(key('lease', '')) &&
         (await presence.holder(name.slice(key('lease', '').length))) !== undefined;

@@ -9,6 +9,9 @@ const leaseMs = 10_000;
 /** A process that has not been heard of for this long is taken for dead. */
 export const heartbeatLifeMs = 30_000;
 
+/** Longer than any call is in flight: for so long a process is remembered after it was last heard of. */
+const knownMs = 7 * 86_400_000;
+
 /** Who is there, and who is in charge of what. */
 export interface Presence {
   /**
@@ -19,6 +22,8 @@ export interface Presence {
   beat(accounts?: string[]): Promise<Owner[]>;
   /** All processes that work. */
   living(): Promise<Owner[]>;
+  /** All that worked here lately, whether they live or not. */
+  known(): Promise<Owner[]>;
   /** The accounts of all processes that work. */
   accounts(): Promise<string[]>;
   /** This process goes. */
@@ -52,8 +57,8 @@ const releaseScript = `if redis.call('GET', KEYS[1]) == ARGV[1] then return redi
 export function createPresence(redis: Redis, key: DeskKey): Presence {
   const me = JSON.stringify(self);
   let ours: string[] = [];
-  const beat = async (what: string, entered: string[]): Promise<string[]> =>
-    (await redis.eval(beatScript, 1, key(what), heartbeatLifeMs, ...entered)) as string[];
+  const beat = async (what: string, entered: string[], lifeMs = heartbeatLifeMs): Promise<string[]> =>
+    (await redis.eval(beatScript, 1, key(what), lifeMs, ...entered)) as string[];
   const heard = async (...entered: string[]): Promise<Owner[]> => {
     const members = await beat('workers', entered);
     return members.map(parseOwner).filter((owner) => livesHere(owner) !== false);
@@ -67,6 +72,7 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
     async beat(accounts = []) {
       ours = accounts.map((account) => JSON.stringify({ account, owner: self }));
       await beat('holders', ours);
+      await beat('known', [me], knownMs);
       return heard(me);
     },
     async accounts() {
@@ -76,6 +82,7 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
       ];
     },
     living: () => heard(),
+    known: async () => (await beat('known', [], knownMs)).map(parseOwner),
     async leave() {
       await redis.zrem(key('workers'), me);
       // Else others would wait for what it might do.

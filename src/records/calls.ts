@@ -1,12 +1,14 @@
 import { SurroundingsError } from '../errors.ts';
 import { callSchema, keyOf, type Call, type Closed } from './call.ts';
 import type { RecordFiles } from './files.ts';
-import { bucketFolder, createLookout, rowFolder, type Stories } from './stories.ts';
+import { bucketFolder, callsFolder, createLookout, rowFolder, type Stories } from './stories.ts';
 
 /** A row's call records, and what all of them say together. */
 export interface Calls {
   /** A row's calls as they are now, ascending; none is an empty list. */
   story(id: string): Promise<Call[]>;
+  /** Calls that were opened later than that, epoch milliseconds; damaged records are passed over. */
+  since(ms: number): AsyncIterable<Call>;
   /** Puts the call on record. False: somebody else opened call `n` of this row first, so it must not be sent. */
   open(call: Call): Promise<boolean>;
   /**
@@ -44,6 +46,14 @@ export function createCalls(files: RecordFiles): Calls {
 
   return {
     story: (id) => readFolder(keyOf(id)),
+    async *since(ms) {
+      for (const bucket of await changedSince(files, callsFolder, ms)) {
+        for (const key of await changedSince(files, bucketFolder(bucket), ms)) {
+          const calls = await readFolder(key).catch(() => []);
+          yield* calls.filter((call) => Date.parse(call.started_at) > ms);
+        }
+      }
+    },
     async open(call) {
       const opened = await files.create(nameOf(call), toText(call));
       // A first call makes the row's folder, which is seen from above; a later one is not.
@@ -66,6 +76,14 @@ export function createCalls(files: RecordFiles): Calls {
     reindex: (ids) => lookout.rewrite(ids),
   };
 }
+
+/** Folders in which something came or went; by the file system's clock, which may differ from ours. */
+async function changedSince(files: RecordFiles, folder: string, ms: number): Promise<string[]> {
+  const dated = await files.dated(folder);
+  return dated.flatMap(({ name, changedMs }) => (changedMs > ms - clocksMs ? name : []));
+}
+
+const clocksMs = 60_000;
 
 const bucketOf = (call: Call): string => bucketFolder(keyOf(call.id).slice(0, 2));
 

@@ -44,9 +44,9 @@ export interface Stories {
 /** Reads a row's calls from its folder. */
 type ReadFolder = (key: string) => Promise<Call[]>;
 
-const folder = '.reshoot/calls';
+export const callsFolder = '.reshoot/calls';
 
-export const bucketFolder = (bucket: string): string => `${folder}/${bucket}`;
+export const bucketFolder = (bucket: string): string => `${callsFolder}/${bucket}`;
 export const rowFolder = (key: string): string => `${bucketFolder(key.slice(0, 2))}/${key}`;
 
 const isKey = /^[0-9a-f]{40}$/;
@@ -132,7 +132,7 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
 }
 
 async function bucketsOf(files: RecordFiles): Promise<Map<string, number>> {
-  const found = (await files.dated(folder)).filter(({ name }) => isBucket.test(name));
+  const found = (await files.dated(callsFolder)).filter(({ name }) => isBucket.test(name));
   return new Map(found.map(({ name, changedMs }) => [name, changedMs]));
 }
 

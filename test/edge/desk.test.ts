@@ -232,6 +232,14 @@ describe('the living', () => {
     expect(await redis.zscore('{reshoot}:workers', JSON.stringify(self))).toBeNull();
   });
 
+  it('are known long after they have left', async () => {
+    expect(await desk.known()).toEqual([]);
+    await redis.zadd('{reshoot}:known', Date.now() - 86_400_000, JSON.stringify(elsewhere));
+    await desk.beat();
+    await desk.leave();
+    expect(await desk.known()).toEqual([elsewhere, self]);
+  });
+
   it('agree on the limit: another value is refused while others live', async () => {
     await desk.agree(30, 60_000);
     await desk.agree(20, 60_000);
@@ -280,10 +288,10 @@ describe('clear', () => {
     await desk.clear();
     await queue.close();
     const keys = throttleKeys('reshoot', 'https://api.example');
-    const names = ['limit', 'workers', 'holders', 'lease:plan:s'].map((name) => `{reshoot}:${name}`);
+    const names = ['limit', 'workers', 'holders', 'known', 'lease:plan:s'].map((name) => `{reshoot}:${name}`);
     const kept = [keys.log('a'), keys.state('a'), ...names];
     expect((await redis.keys('*')).toSorted()).toEqual([...before, ...kept].toSorted());
-    expect(before).toHaveLength(others.length * 11 + 1);
+    expect(before).toHaveLength(others.length * 12 + 1);
   });
 
   it('leaves what was submitted, and what is past', async () => {

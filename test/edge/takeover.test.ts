@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { self, type Owner } from '../../src/owner.ts';
@@ -11,6 +11,7 @@ beforeEach(async () => {
 });
 afterEach(() => rig.close());
 
+const elsewhere: Owner = { host: 'another-machine pid:[4026531836]', pid: 4711, started: '99' };
 /** The usual time-out of a call, and what its process may need beyond. */
 const longestMs = 360_000;
 
@@ -23,6 +24,27 @@ async function leftBy(owner: Owner, agoMs: number): Promise<void> {
 }
 
 describe('a run that was cut off', () => {
+  it('is not taken up while a machine with another Redis may have a call of it in flight', async () => {
+    const file = await rig.manifest(['one', 'two']);
+    await rig.run(['run', file, ...small, '--concurrency', '1'], { killAt: 'spooled' });
+    await leftBy(elsewhere, 30_000);
+    for (const prompt of ['"two"', '"three"']) {
+      await writeFile(file, (await readFile(file, 'utf8')).replace('"two"', prompt));
+      const { code, stderr } = await rig.run(['run', file, ...small]);
+      expect(code).toBe(2);
+      expect(stderr).toMatch(
+        /another-machine sent a call for row "r1" at .+ same REDIS_URL; or, .+ after 20/,
+      );
+    }
+    const [run, ...others] = await readdir(join(rig.out, '.reshoot/runs'));
+    expect(others).toEqual([]);
+    expect(await readdir(join(rig.out, '.reshoot/runs', run!))).not.toContain('end.json');
+
+    await leftBy(elsewhere, longestMs + 1000);
+    expect((await rig.run(['run', file, ...small])).code).toBe(0);
+    expect(rig.simulator.calls).toHaveLength(2);
+  });
+
   it('goes on once a call must be over, though its process lives and will not finish it', async () => {
     const file = await rig.manifest(['one']);
     await rig.run(['run', file, ...small], { killAt: 'spooled' });
