@@ -115,9 +115,10 @@ export async function planRun(
       // Where its plan or its records are damaged, its calls still stand in calls.csv.
       replaced = await closeReplaced(output, latest.run).catch(() => undefined);
     }
+    const before = (await output.runs.list()).at(-1);
     const run: Run = {
       ...optionsOf(options, draft),
-      run: newRunId(new Date(), randomBytes(3).toString('hex')),
+      run: newRunId(new Date(), randomBytes(3).toString('hex'), before),
       started_at: new Date().toISOString(),
       plan,
       rows: draft.rows,
@@ -125,7 +126,6 @@ export async function planRun(
       ...askedOf(checked),
       ...('carriedFrom' in draft && { carried_from: draft.carriedFrom }),
     };
-    const before = (await output.runs.list()).at(-1);
     await output.runs.writePlan(run.run, draft.lines());
     if (before !== undefined && !('carriedFrom' in draft)) await carryNotes(output, before, run, draft);
     // It has made no call yet; those of earlier runs were looked at when the manifest was checked.

@@ -270,7 +270,17 @@ function plannedRow({ from, bytes, whole }: Line): PlannedRow {
 
 const damagedPlan = 'the plan is cut off or damaged: it was not written by reshoot, or was changed since';
 
-/** A run's id: sorts by time to the millisecond, and may stand in a file name and in a job's id. */
-export function newRunId(now: Date, random: string): string {
-  return `r${now.toISOString().replaceAll(/[-:.Z]/g, '')}-${random}`;
+/**
+ * A run's id: sorts by time to the millisecond, and may stand in a file name and in a job's id.
+ * @param latest the run before it in its output: it sorts behind that one, also where the clock was set back since
+ */
+export function newRunId(now: Date, random: string, latest?: string): string {
+  const time = new Date(Math.max(now.getTime(), timeOf(latest) + 1));
+  return `r${time.toISOString().replaceAll(/[-:.Z]/g, '')}-${random}`;
+}
+
+/** When the run began, as its id tells it. @returns epoch milliseconds; 0 where that is no id of ours */
+function timeOf(run = ''): number {
+  const time = run.replace(/^r(.{4})(..)(..T..)(..)(..)(...)-.*$/, '$1-$2-$3:$4:$5.$6Z');
+  return Date.parse(time) || 0;
 }

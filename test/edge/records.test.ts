@@ -319,6 +319,24 @@ describe('runs', () => {
     for (const id of ids) expect(id).toMatch(/^[\w-]{1,60}$/);
   });
 
+  it('are in the order in which they began, though the clock was set back', async () => {
+    const runs = createRuns(storage);
+    const now = new Date('2026-11-01T10:00:00.000Z');
+    for (const ahead of [
+      'r20261101T095959999-ffffff',
+      'r20261101T100000000-ffffff',
+      'r20261231T235959999-ffffff',
+    ])
+      await runs.write({ ...run, run: ahead });
+    const latest = (await runs.list()).at(-1);
+    const id = newRunId(now, 'a', latest);
+    await runs.write({ ...run, run: id });
+    expect((await runs.list()).at(-1)).toBe('r20270101T000000000-a');
+    expect(newRunId(now, 'a', 'r20261101T095959999-ff')).toBe('r20261101T100000000-a');
+    for (const other of [undefined, 'r1', 'r0-x', 'r2026111T1'])
+      expect(newRunId(now, 'a', other)).toBe('r20261101T100000000-a');
+  });
+
   it('read their options back, the latest as they were given', async () => {
     const runs = createRuns(storage);
     const given: Run = { ...run, max_credits: 7, on_unknown: 'hold', halt_share: 0.1, force: true };
