@@ -136,10 +136,12 @@ export function createFeeder(options: FeederOptions): Feeder {
   };
 
   const advance = async (feeding: Feeding, waiting: number): Promise<void> => {
-    const { run } = feeding;
+    const { run, output } = feeding;
     const known = await ledger.state(run.run);
     switch (known?.state) {
       case 'paused':
+        // Rows that wait for a slot lose their jobs now.
+        feeding.rest = cursorOf(output.runs.plan(run.run));
         return;
       case 'stopped':
       case 'cancelled':

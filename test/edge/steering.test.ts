@@ -11,6 +11,7 @@ import { planRun } from '../../src/batch/plan.ts';
 import { readPlanOptions } from '../../src/commands/plan-options.ts';
 import { readConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
+import { throttleKeys } from '../../src/throttle/keys.ts';
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
 import { createRig, prompts, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
@@ -86,6 +87,24 @@ describe('a Redis that loses its data', () => {
     expect(await run.ended).toMatchObject({ code: 14 });
     expect(paid()).toBe(2);
   });
+});
+
+it('a paused run whose rows ask for the same goes on when it is resumed', async () => {
+  await open({ latency: steady(100) });
+  const account = throttleKeys('reshoot', rig.simulator.url).state('default');
+  await redis.hset(account, 'paused', Date.now() + 25_000);
+  const run = rig.start(['run', await rig.manifest(['same', 'same']), ...small]);
+  const jobs = async (): Promise<number> => (await redis.keys('{reshoot}:edit:r*.?')).length;
+  await until(async () => (await jobs()) === 2);
+  const [id = ''] = await redis.hkeys('{reshoot}:runs');
+  expect(await rig.run(['pause', id])).toMatchObject({ code: 0 });
+  // One waited for a slot and has left the line; the other waits for it.
+  await until(async () => (await jobs()) === 1);
+  await sleep(1000);
+  await redis.hdel(account, 'paused');
+  expect(await rig.run(['resume', id])).toMatchObject({ code: 0 });
+  expect(await Promise.race([run.ended, sleep(8000)])).toMatchObject({ code: 0 });
+  expect(paid()).toBe(1);
 });
 
 it('a plan is not begun any more once its user has stopped it', async () => {

@@ -17,3 +17,18 @@ it('a few rows look again soon, the others wait without a job; those that never 
   expect(line.wait('r1.5', sources).is).toBe('handed back');
   expect(line.leave('r1.1')).toEqual([]);
 });
+
+it('a row waits with a job for half a minute at most, and again when it has got another', () => {
+  let now = 0;
+  const line = createWaitingLine(() => now);
+  const looks = (): number => {
+    for (let times = 1; times < 100; times += 1) {
+      line.leave('r1.1');
+      if (line.wait('r1.1', sources).is === 'done') return times;
+      now += 1000;
+    }
+    return 100;
+  };
+  expect(looks()).toBe(32);
+  expect(looks()).toBe(32);
+});
