@@ -111,6 +111,8 @@ export async function planRun(
         if (was !== 'running') await output.runs.steer(run.run, 'running');
         return { ...(await begin(run, output, desks, options, 0)), how: 'resumed', was, replaced };
       }
+      // Said first: who still has rows of it in hand makes its books again from there.
+      await output.runs.steer(latest.run, 'cancelled');
       await forget(latest.run, desks);
       // Where its plan or its records are damaged, its calls still stand in calls.csv.
       replaced = await closeReplaced(output, latest.run).catch(() => undefined);

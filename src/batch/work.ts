@@ -124,7 +124,10 @@ export async function openWorkshop(
   const mend = async (run: string): Promise<void> => {
     const output = outputs.of(run);
     if (!output) throw new Error(`the books of run ${run} are lost, and its output isn't known here`);
-    await ledger.mend(run, await booksOf(output, await output.runs.read(run), windowMs, lives));
+    const books = await booksOf(output, await output.runs.read(run), windowMs, lives);
+    // Who slept while it ended may still have rows of it in hand.
+    const isOver = (await output.runs.end(run)) !== undefined;
+    await ledger.mend(run, isOver ? { ...books, state: 'cancelled' } : books);
   };
   /** Other runs go by what this one has spent today, so that its books are made again before it needs them itself. */
   const mendAll = async (): Promise<void> => {

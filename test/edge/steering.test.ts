@@ -13,7 +13,16 @@ import { readConfig } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import { throttleKeys } from '../../src/throttle/keys.ts';
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
-import { createRig, prompts, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
+import {
+  createRig,
+  prompts,
+  small,
+  steady,
+  until,
+  type Process,
+  type Rig,
+  type RigOptions,
+} from '../fixtures/rig.ts';
 
 let server: RedisServer;
 let redis: Redis;
@@ -105,6 +114,53 @@ it('a paused run whose rows ask for the same goes on when it is resumed', async 
   expect(await rig.run(['resume', id])).toMatchObject({ code: 0 });
   expect(await Promise.race([run.ended, sleep(8000)])).toMatchObject({ code: 0 });
   expect(paid()).toBe(1);
+});
+
+describe('a sleeping process', () => {
+  /** A run without a slot yet, of whose rows most are in the hands of a worker that sleeps now. */
+  async function asleep(): Promise<{ file: string; run: Process; worker: Process }> {
+    await open({ latency: steady(100) });
+    const account = throttleKeys('reshoot', rig.simulator.url).state('default');
+    await redis.hset(account, 'paused', Date.now() + 25_000);
+    const worker = rig.start(['worker']);
+    await until(async () => (await redis.zcard('{reshoot}:workers')) === 1);
+    const file = await rig.manifest(prompts(6));
+    const run = rig.start(['run', file, ...small, '--concurrency', '1'], { stalledMs: 500 });
+    await until(async () => (await redis.llen('{reshoot}:edit:active')) === 6);
+    // Until the worker's stand in the line.
+    await sleep(1000);
+    worker.kill('SIGSTOP');
+    await redis.hdel(account, 'paused');
+    return { file, run, worker };
+  }
+
+  async function expectNoCall(worker: Process): Promise<void> {
+    const before = rig.simulator.calls.length;
+    worker.kill('SIGCONT');
+    await sleep(2500);
+    expect(rig.simulator.calls).toHaveLength(before);
+  }
+
+  it('makes no call for a run whose place another plan has taken', async () => {
+    const { file, run, worker } = await asleep();
+    run.kill('SIGKILL');
+    await run.ended;
+    const [id = ''] = await redis.hkeys('{reshoot}:runs');
+    expect(await rig.run(['run', file, ...small, '--limit', '1'])).toMatchObject({ code: 0 });
+    // As if its end were still to be written.
+    await rm(join(rig.out, '.reshoot/runs', id, 'end.json'));
+    await expectNoCall(worker);
+  });
+
+  it('makes no call for a run that has ended', async () => {
+    const { run, worker } = await asleep();
+    run.kill('SIGTERM');
+    // As if it had slept for longer than they last; nor does anybody wait to look for those that have ended.
+    await redis.del('{reshoot}:edit:stalled-check');
+    await redis.del(await redis.keys('{reshoot}:edit:*:lock'));
+    expect(await run.ended).toMatchObject({ code: 143 });
+    await expectNoCall(worker);
+  });
 });
 
 it('a plan is not begun any more once its user has stopped it', async () => {
