@@ -396,13 +396,16 @@ export function createEditor(options: EditorOptions): Editor {
     if (verdict.is === 'held' && call.on_unknown !== 'hold') await output.calls.hold(call);
     if (isOfRun) return settleRow(work, verdict.is, verdict.code);
     const note = {
+      row: row.row,
       status: verdict.is,
       error_code: verdict.code,
       error_message: call.closed?.error_message ?? `${verdict.code}: ${codes[verdict.code].says}`,
       ...(!isOwn && { paid_by: call }),
       sources,
     };
-    return settleWithNote(work, note, verdict.is === 'failed' ? 'failed before' : verdict.is);
+    await output.runs.note(job.run, note);
+    // An error of another row's, or of an earlier run, says nothing of how this run fares.
+    return settleRow(work, verdict.is === 'failed' ? 'failed before' : verdict.is);
   };
 
   /** Another row's picture stands at the row's name. */
@@ -413,13 +416,9 @@ export function createEditor(options: EditorOptions): Editor {
     return settleRow(work, 'skipped');
   };
 
-  const settleWithNote = async (
-    work: Work,
-    note: Omit<Note, 'row'>,
-    end: RowEnd = note.status,
-  ): Promise<JobResult> => {
+  const settleWithNote = async (work: Work, note: Omit<Note, 'row'>): Promise<JobResult> => {
     await work.output.runs.note(work.job.run, { row: work.row.row, ...note });
-    return settleRow(work, end, note.error_code);
+    return settleRow(work, note.status, note.error_code);
   };
 
   const settleRow = async ({ job, run, row }: Work, end: RowEnd, code?: ErrorCode): Promise<JobResult> => {

@@ -113,6 +113,15 @@ describe('rows that ask for the same', () => {
     expect((await rig.results()).map(({ credits }) => credits)).toEqual([1, 1]);
   });
 
+  it('are no series of errors when one call decided for all, in this run or in one before', async () => {
+    await open();
+    const file = await rig.manifest(Array<string>(32).fill('doubtful [sim:502]'));
+    expect((await rig.run(['run', file, ...small, '--on-unknown', 'hold'])).code).toBe(12);
+    expect((await rig.run(['run', file, ...small])).code).toBe(12);
+    expect((await rig.summary()).rows).toMatchObject({ held: 32 });
+    expect(calls()).toBe(1);
+  });
+
   it('finish the answer of a killed one, though it has left the manifest', async () => {
     await open();
     const file = await rig.manifest(['same', 'same']);
