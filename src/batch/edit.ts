@@ -34,8 +34,8 @@ export interface EditorOptions {
   inputs: InputReader;
   /** May the process that opened a call still live, as far as anybody knows? */
   lives: (owner: Owner) => boolean;
-  /** Does a living process have an account that isn't parked? */
-  othersMayWork: () => Promise<boolean>;
+  /** Does another process that may work on the run have an account that isn't parked, with room in its day? */
+  othersMayWork: (run: Run, day: DayCap | undefined) => Promise<boolean>;
   /** Told when a row's picture stands at its name. */
   onKept: (output: Output, row: Row, call: Call) => void;
   /** Told of each step when it is done. */
@@ -317,7 +317,8 @@ export function createEditor(options: EditorOptions): Editor {
       const call = callId({ id: row.id, n: due.n });
       const got = await throttle.take(job.run, call, due.extra, state.signal, day);
       if (!('none' in got)) return got;
-      if (got.none !== 'parked meanwhile' || (await options.othersMayWork())) return leaveLine(work, got);
+      if (got.none !== 'parked meanwhile' || (await options.othersMayWork(run, day)))
+        return leaveLine(work, got);
       await sleep(parkedMs, undefined, { signal: state.signal });
     }
   };
@@ -338,12 +339,13 @@ export function createEditor(options: EditorOptions): Editor {
         );
         return done;
       case 'day':
+        if (await options.othersMayWork(run, dayCapOf(run))) return { is: 'handed back', afterMs: 0 };
         await ledger.stop(job.run, exitCodes.budget, dayReason(run));
         return done;
       case 'parked meanwhile':
         return { is: 'handed back', afterMs: 0 };
       case 'parked':
-        if (await options.othersMayWork()) return { is: 'handed back', afterMs: 0 };
+        if (await options.othersMayWork(run, dayCapOf(run))) return { is: 'handed back', afterMs: 0 };
         await ledger.stop(job.run, exitCodes.account, `no account may work: ${got.reasons}`);
         return done;
       case 'paused':

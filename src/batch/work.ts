@@ -7,7 +7,7 @@ import type { Log } from '../log.ts';
 import { isSame, livesHere, self, type Owner } from '../owner.ts';
 import { withDeadline } from '../queue/connect.ts';
 import type { Job } from '../queue/job.ts';
-import { heartbeatLifeMs } from '../queue/presence.ts';
+import { heartbeatLifeMs, type Offer } from '../queue/presence.ts';
 import { startQueueWorker, type JobResult, type JobState, type QueueWorker } from '../queue/worker.ts';
 import { createAccounts } from '../throttle/accounts.ts';
 import { concurrency } from '../throttle/policy.ts';
@@ -20,7 +20,7 @@ import { createFeeder } from './feed.ts';
 import { finishRun } from './finish.ts';
 import { createInputReader } from './input.ts';
 import type { Output } from './output.ts';
-import { createOutputs } from './outputs.ts';
+import { createOutputs, type Outputs } from './outputs.ts';
 import { booksOf } from './plan.ts';
 import type { Step } from './steps.ts';
 import { createEarlyThumbs } from './thumbs.ts';
@@ -107,7 +107,13 @@ export async function openWorkshop(
     throw error;
   }
   const accounts = config.accounts.map(({ name }) => name);
-  let living = await desk.beat(accounts);
+  const offer = (without: string[]): Offer => ({
+    accounts: health.fault ? [] : accounts,
+    origin,
+    only: onlyRun,
+    without,
+  });
+  let living = await desk.beat(offer([]));
   let known = await desk.known();
   const alone = living.every((owner) => isSame(owner, self));
   // Nobody else is alive on the user's own Redis: what stands on its desk was left by the dead.
@@ -121,6 +127,16 @@ export async function openWorkshop(
       living.some((other) => isSame(other, owner)) ||
       !known.some((other) => isSame(other, owner)));
   const outputs = createOutputs(origin, log);
+  const unseen = new Set<string>();
+  const findOutput: Outputs['find'] = async (run) => {
+    const output = await outputs.find(run);
+    if (output) unseen.delete(run.run);
+    else unseen.add(run.run);
+    return output;
+  };
+  /** Runs on the desk that this process can't or won't work on. */
+  const leftOut = async (): Promise<string[]> =>
+    (await desk.runs()).flatMap(({ run }) => (unseen.has(run) || aside.has(run) ? [run] : []));
   const mend = async (run: string): Promise<void> => {
     const output = outputs.of(run);
     if (!output) throw new Error(`the books of run ${run} are lost, and its output isn't known here`);
@@ -191,10 +207,9 @@ export async function openWorkshop(
     desk,
     inputs: createInputReader(rowsAhead),
     lives,
-    async othersMayWork() {
-      const others = (await desk.accounts()).filter((name) => !accounts.includes(name));
-      const gauges = await createAccounts(redis, keys, others, limit, windowMs).gauges();
-      const may = gauges.some(({ parked }) => parked === undefined);
+    async othersMayWork(run, day) {
+      const others = (await desk.accounts(run)).filter((name) => !accounts.includes(name));
+      const may = await createAccounts(redis, keys, others, limit, windowMs).mayWork(day);
       if (may) await worker?.rest(leaveToOthersMs);
       return may;
     },
@@ -219,7 +234,7 @@ export async function openWorkshop(
   };
 
   const work = async (job: Job, state: JobState): Promise<JobResult> => {
-    const output = await outputs.find(job);
+    const output = await findOutput(job);
     if (!output || health.fault) return { is: 'handed back', afterMs: 1000 };
     if (aside.has(job.run)) return { is: 'handed back', afterMs: asideMs };
     // A run that is over, or that another plan has replaced, of which a dead process still held a job.
@@ -244,12 +259,12 @@ export async function openWorkshop(
   };
 
   const ahead = 2 * limit * config.accounts.length;
-  const feeder = createFeeder({ ...desks, ahead, findOutput: (run) => outputs.find(run), log });
+  const feeder = createFeeder({ ...desks, ahead, findOutput, log });
   const { lockMs, stalledMs } = tuning;
   const beating = repeat(
     beatMs,
     async () => {
-      living = await desk.beat(accounts);
+      living = await desk.beat(offer(await leftOut()));
       known = await desk.known();
       const now = performance.now();
       if (now - health.redisAt > heartbeatLifeMs / 2) hearingSince = now;

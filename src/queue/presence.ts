@@ -12,20 +12,31 @@ export const heartbeatLifeMs = 30_000;
 /** Longer than any call is in flight: for so long a process is remembered after it was last heard of. */
 const knownMs = 7 * 86_400_000;
 
+/** With what, and on what, a process works. */
+export interface Offer {
+  /** That it has keys for. */
+  accounts: string[];
+  /** The API that they are at. */
+  origin: string;
+  /** The only run that it works on; undefined: any. */
+  only: string | undefined;
+  /** Runs that it doesn't work on. */
+  without: string[];
+}
+
 /** Who is there, and who is in charge of what. */
 export interface Presence {
   /**
    * Says that this process works.
-   * @param accounts that it has keys for
    * @returns all that work, this one included
    */
-  beat(accounts?: string[]): Promise<Owner[]>;
+  beat(offer?: Offer): Promise<Owner[]>;
   /** All processes that work. */
   living(): Promise<Owner[]>;
   /** All that worked here lately, whether they live or not. */
   known(): Promise<Owner[]>;
-  /** The accounts of all processes that work. */
-  accounts(): Promise<string[]>;
+  /** The accounts of all processes that may work on the run. */
+  accounts(run: { run: string; origin: string }): Promise<string[]>;
   /** This process goes. */
   leave(): Promise<void>;
   /** @throws UsageError when living processes use another limit */
@@ -69,17 +80,25 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
   };
 
   return {
-    async beat(accounts = []) {
-      ours = accounts.map((account) => JSON.stringify({ account, owner: self }));
+    async beat({ accounts, ...offer } = nothing) {
+      const before = ours;
+      ours = accounts.map((account) => JSON.stringify({ account, owner: self, ...offer }));
+      const past = before.filter((text) => !ours.includes(text));
+      if (past.length > 0) await redis.zrem(key('holders'), ...past);
       await beat('holders', ours);
       await beat('known', [me], knownMs);
       return heard(me);
     },
-    async accounts() {
+    async accounts(run) {
       const held = (await beat('holders', [])).map((text) => heldSchema.parse(JSON.parse(text)));
-      return [
-        ...new Set(held.flatMap(({ account, owner }) => (livesHere(owner) === false ? [] : [account]))),
-      ];
+      const may = held.filter(
+        ({ owner, origin = run.origin, only = run.run, without = [] }) =>
+          livesHere(owner) !== false &&
+          origin === run.origin &&
+          only === run.run &&
+          !without.includes(run.run),
+      );
+      return [...new Set(may.map(({ account }) => account))];
     },
     living: () => heard(),
     known: async () => (await beat('known', [], knownMs)).map(parseOwner),
@@ -116,7 +135,15 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
   };
 }
 
-/** An account that a process has a key for. */
-const heldSchema = z.object({ account: z.string(), owner: ownerSchema });
+const nothing: Offer = { accounts: [], origin: '', only: undefined, without: [] };
+
+/** An account that a process has a key for, and what it offers; older ones don't say. */
+const heldSchema = z.object({
+  account: z.string(),
+  owner: ownerSchema,
+  origin: z.string().optional(),
+  only: z.string().optional(),
+  without: z.array(z.string()).optional(),
+});
 
 const parseOwner = (text: string): Owner => ownerSchema.parse(JSON.parse(text));

@@ -1,6 +1,8 @@
 import type { Redis } from 'ioredis';
 import type { ThrottleKeys } from './keys.ts';
-import { seal } from './scripts.ts';
+import { slotLifeMs } from './policy.ts';
+import { paidKey, seal } from './scripts.ts';
+import type { DayCap } from './throttle.ts';
 
 /** An account as its throttle stands, for people to look at. */
 export interface Gauge {
@@ -18,6 +20,11 @@ export interface Gauge {
 /** The accounts as a whole, beside the slots they give. */
 export interface Accounts {
   gauges(): Promise<Gauge[]>;
+  /**
+   * May any of them work now or soon?
+   * @param day what each may spend on this day; undefined: as much as it has
+   */
+  mayWork(day: DayCap | undefined): Promise<boolean>;
   /** Parked accounts are tried again, each with one call. */
   probe(): Promise<void>;
 }
@@ -50,6 +57,16 @@ export function createAccounts(
       const [seconds, micros] = await redis.time();
       const now = Number(seconds) * 1000 + Number(micros) / 1000;
       return Promise.all(names.map((name) => gauge(name, now)));
+    },
+    async mayWork(day) {
+      for (const name of names) {
+        if (await redis.hexists(keys.state(name), 'parked')) continue;
+        if (!day) return true;
+        // As it is counted where slots are given.
+        const since = day.began() - slotLifeMs(windowMs);
+        if ((await redis.zcount(paidKey(keys.log(name)), since, '+inf')) < day.credits) return true;
+      }
+      return false;
     },
     async probe() {
       // An account that was refused when the last run ended has not been refusing ever since.

@@ -53,6 +53,9 @@ const paid = `
 local function paidKey(log) return log .. ':paid' end
 `;
 
+/** The same. */
+export const paidKey = (log: string): string => `${log}:paid`;
+
 /** A day of a clock that is set back has 25 hours. */
 const paidMs = 26 * 3_600_000;
 

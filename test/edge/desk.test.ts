@@ -240,6 +240,23 @@ describe('the living', () => {
     expect(await desk.known()).toEqual([elsewhere, self]);
   });
 
+  it('have accounts for the runs that they may work on', async () => {
+    const offer = { accounts: ['a'], origin: run.origin, only: undefined, without: [] };
+    const offered = async (more: object): Promise<string[]> => {
+      await desk.beat({ ...offer, ...more });
+      return desk.accounts(run);
+    };
+    expect(await offered({})).toEqual(['a']);
+    expect(await offered({ without: ['r1'] })).toEqual([]);
+    expect(await offered({ without: ['r2'], only: 'r1' })).toEqual(['a']);
+    expect(await offered({ only: 'r2' })).toEqual([]);
+    expect(await offered({ origin: 'https://other.example' })).toEqual([]);
+    expect(await offered({ accounts: ['b', 'c'] })).toEqual(['b', 'c']);
+    // An older process says no more than this.
+    await redis.zadd('{reshoot}:holders', Date.now(), JSON.stringify({ account: 'old', owner: elsewhere }));
+    expect(await desk.accounts(run)).toEqual(['b', 'c', 'old']);
+  });
+
   it('agree on the limit: another value is refused while others live', async () => {
     await desk.agree(30, 60_000);
     await desk.agree(20, 60_000);
@@ -264,7 +281,7 @@ describe('clear', () => {
       // Its owner is dead.
       await redis.set(`{${namespace}}:lease:feed:r1`, JSON.stringify({ ...self, pid: 1, started: '1' }));
       await desk.lease('plan:s');
-      await desk.beat(['a']);
+      await desk.beat({ accounts: ['a'], origin: run.origin, only: undefined, without: [] });
       await desk.agree(30, 60_000);
       const keys = throttleKeys(namespace, 'https://api.example');
       await redis.zadd(keys.log('a'), 1, 'call');

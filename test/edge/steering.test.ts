@@ -253,6 +253,37 @@ it('a worker whose account may not work leaves the run to those whose may', asyn
   await Promise.all([bad.ended, good.ended]);
 });
 
+it('a run whose account may not work ends, though a worker for another API is alive', async () => {
+  await open({ latency: steady(100) });
+  const elsewhere = {
+    SPIDERHUBS_API_KEY: '',
+    SPIDERHUBS_API_KEYS: 'far=k',
+    SPIDERHUBS_BASE_URL: 'http://[::1]:9',
+  };
+  rig.start(['worker'], {}, elsewhere);
+  await until(async () => (await redis.zcard('{reshoot}:workers')) === 1);
+  const run = rig.start(['run', await rig.manifest(prompts(2)), ...small], {}, { SPIDERHUBS_API_KEY: 'bad' });
+  expect(await Promise.race([run.ended, sleep(8000)])).toMatchObject({ code: 7 });
+});
+
+it('an account that has spent its credits of the day leaves the rest to that of a worker, while it has some', async () => {
+  await open({ latency: steady(100) });
+  await writeFile(join(rig.dir, 'reshoot.yaml'), 'maxCreditsPerDay: 3\n');
+  const account = (name: string) => ({
+    SPIDERHUBS_API_KEY: '',
+    SPIDERHUBS_API_KEYS: `${name}=sk_live_${name}`,
+  });
+  const worker = rig.start(['worker'], {}, account('b'));
+  await until(async () => (await redis.zcard('{reshoot}:workers')) === 1);
+  worker.kill('SIGSTOP');
+  const run = rig.start(['run', await rig.manifest(prompts(8)), ...small], {}, account('a'));
+  await until(() => rig.simulator.calls.length === 3);
+  await sleep(1000);
+  worker.kill('SIGCONT');
+  expect(await Promise.race([run.ended, sleep(15_000)])).toMatchObject({ code: 8 });
+  expect(rig.simulator.calls.map(({ account }) => account).sort()).toEqual(['a', 'a', 'a', 'b', 'b', 'b']);
+});
+
 it('a run that was cut off and makes room for another plan keeps its line in the books', async () => {
   rig = await createRig({ latency: steady(3000) });
   const file = await rig.manifest(prompts(4));
