@@ -15,7 +15,8 @@ export const known: Record<string, string> = {
   'account:<api>:state': 'how the account stands',
   'lease:feed:<run>': 'expires after 10 s',
   'lease:plan:<output>': 'expires after 10 s',
-  accounts: 'accounts of the living, of the last 30 s',
+  holders: 'accounts of the living, of the last 30 s',
+  known: 'processes of the last seven days',
   workers: 'the living',
   limit: 'what all have agreed on',
 };
