@@ -42,6 +42,9 @@ export function createCalls(files: RecordFiles): Calls {
     const calls = numbers.sort((a, b) => a - b).map((n) => readCall(files, `${rowFolder(key)}/${n}.json`));
     return Promise.all(calls);
   };
+  /** The record as somebody else may have left it; a damaged one is written anew. */
+  const readNow = async (call: Call): Promise<Call> =>
+    callSchema.safeParse(parse(await textOf(files, nameOf(call)))).data ?? call;
   const lookout = createLookout(files, readFolder);
 
   return {
@@ -61,14 +64,14 @@ export function createCalls(files: RecordFiles): Calls {
       return opened;
     },
     async close(call, closed) {
-      const now = callSchema.safeParse(parse(await textOf(files, nameOf(call))));
-      if (now.data?.closed) return now.data;
+      const now = await readNow(call);
+      if (now.closed) return now;
       const done: Call = { ...call, closed };
       await files.write(nameOf(call), toText(done));
       return done;
     },
     async hold(call) {
-      await files.write(nameOf(call), toText({ ...call, on_unknown: 'hold' }));
+      await files.write(nameOf(call), toText({ ...(await readNow(call)), on_unknown: 'hold' }));
       await files.touch(bucketOf(call));
     },
     stories: (oldestMs = 0) => lookout.stories(oldestMs),

@@ -96,6 +96,14 @@ describe('call records', () => {
     expect(await calls.open(callOf())).toBe(false);
   });
 
+  it('keep an outcome that came meanwhile, whoever closes or holds them', async () => {
+    await calls.open(callOf());
+    const closed = await calls.close(callOf(), endings.picture);
+    expect(await calls.close(callOf(), endings.timeout)).toEqual(closed);
+    await calls.hold(callOf());
+    expect(await calls.story('chair')).toEqual([{ ...closed, on_unknown: 'hold' }]);
+  });
+
   it('stay below their folder and apart, whatever an id is made of', async () => {
     const hostile = [
       '',
