@@ -57,6 +57,7 @@ function sentenceOf(kind: keyof typeof kinds, values: string[]): string {
 
 function whyParked(code: string): string {
   if (code === 'rate_limited') return 'the API has told the account to wait for 15 minutes (429): try later';
+  if (code === 'day_spent') return 'the others have spent their credits of this day (maxCreditsPerDay)';
   return meaningOf(code);
 }
 

@@ -63,7 +63,7 @@ const paidMs = 26 * 3_600_000;
  * KEYS ledger, open, then log and state of each account.
  * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, entry in the
  * logs, then each account's name, then the cap of an account's day (-1: none) and when that day began.
- * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons | parked meanwhile, reasons (calls are in flight) | cap | budget | day, ms (the accounts' caps of the day are reached) | paused | cancelled | stopped | rebuild
+ * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons (`day_spent`: beside them accounts at their caps of the day) | parked meanwhile, reasons (calls are in flight) | cap | budget | day, ms (the accounts' caps of the day are reached) | paused | cancelled | stopped | rebuild
  */
 export const take = `${clock}${books}${guard}${rest}${paid}
 local call, extra = ARGV[1], ARGV[2] == '1'
@@ -144,6 +144,7 @@ for i = 3, #KEYS, 2 do
 end
 if best == 0 then
   if #parked + spentOut == (#KEYS - 2) / 2 then
+    if #parked > 0 and spentOut > 0 then parked[#parked + 1] = 'day_spent' end
     if #parked > 0 then return {open == 0 and 'parked' or 'parked meanwhile', table.concat(parked, ', ')} end
     return open == 0 and {'day'} or {'yield', '1000'}
   end

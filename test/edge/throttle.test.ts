@@ -461,6 +461,21 @@ describe('a parked account', () => {
     });
   });
 
+  it('is not the only reason where the others have spent what they may on this day', async () => {
+    const throttle = throttleOf({ accounts: ['a', 'b'] });
+    const today = { credits: 1, began: () => Date.now() - 1000 };
+    const ask = (call: string): Promise<Slot | NoSlot> =>
+      throttle.take(run, call, false, new AbortController().signal, today);
+    await throttle.park('a', 'no_credit', 1);
+    expect(await ask('call-1')).toMatchObject({ account: 'b' });
+    const elsewhere = createAccounts(redis, keys, ['b'], 5, 400);
+    expect(await elsewhere.mayWork(today)).toBe(false);
+    expect(await elsewhere.mayWork({ ...today, credits: 2 })).toBe(true);
+    expect(await ask('call-2')).toEqual({ none: 'parked meanwhile', reasons: 'no_credit, day_spent' });
+    await throttle.settle({ run, call: 'call-1', account: 'b' }, paid);
+    expect(await ask('call-2')).toEqual({ none: 'parked', reasons: 'no_credit, day_spent' });
+  });
+
   it('is tried with one call when somebody asks for it, and is free once that is answered', async () => {
     const throttle = throttleOf({ windowMs: 5000 });
     await throttle.park('a', 'no_credit', 1);

@@ -167,6 +167,11 @@ describe('summaryText', () => {
       'no account may work: the API does not accept the key (401): check SPIDERHUBS_API_KEY; the API has told the account to wait for 15 minutes (429): try later.',
     ],
     [
+      7,
+      'no account may work: no_credit, day_spent',
+      'no account may work: the account has no credits left (402): top it up, then run again; the others have spent their credits of this day (maxCreditsPerDay).',
+    ],
+    [
       13,
       '5 of 20 finished rows failed (--halt)',
       '5 of 20 finished rows failed (--halt). Look at the errors before you go on.',

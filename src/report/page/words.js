@@ -246,7 +246,10 @@ const chinese = {
     const [first = '', second = ''] = values;
     const refusing = 'API 已连续 15 分钟要求这个账户等待（429）：请稍后再试';
     /** @param {string} code */
-    const parked = (code) => (code === 'rate_limited' ? refusing : (meaningOf(code) ?? code));
+    const parked = (code) => {
+      if (code === 'day_spent') return '其余账户今天的积分（maxCreditsPerDay）已用完';
+      return code === 'rate_limited' ? refusing : (meaningOf(code) ?? code);
+    };
     const sentences = {
       cap: `已达到本批次 ${first} 积分的上限。再次执行同一命令可能再花费 ${first} 积分。`,
       budget: `本批次 ${first} 次额外调用的重试预算已用完。继续之前请先查看错误。`,
