@@ -423,7 +423,18 @@ export function createEditor(options: EditorOptions): Editor {
     return settleRow(work, note.status, note.error_code);
   };
 
-  const settleRow = async ({ job, run, row }: Work, end: RowEnd, code?: ErrorCode): Promise<JobResult> => {
+  /** Where a process was killed between slot and record, and no call is made after all, its credit comes back. */
+  const dropNext = async ({ job, output, row, calls }: Work): Promise<void> => {
+    const next = { id: row.id, n: (calls.at(-1)?.n ?? 0) + 1 };
+    if (!(await throttle.isHeld(job.run, callId(next)))) return;
+    // A process that slept over the row may have been overtaken.
+    const story = await output.calls.story(row.id);
+    if (!story.some((call) => call.n === next.n && !isCopy(call))) await throttle.drop(job.run, callId(next));
+  };
+
+  const settleRow = async (work: Work, end: RowEnd, code?: ErrorCode): Promise<JobResult> => {
+    const { job, run, row } = work;
+    await dropNext(work);
     const { succeeded, failed } = await desk.settle(job.run, row.row, end);
     step('settled');
     const finished = succeeded + failed;

@@ -194,6 +194,17 @@ redis.call('HDEL', KEYS[2], ARGV[1])
 `;
 
 /**
+ * KEYS log, open. ARGV call, entry, slot's life. What a dead process took goes back; a slot that may still be used stays.
+ */
+export const drop = `${clock}${paid}
+local at = redis.call('ZSCORE', KEYS[1], ARGV[2])
+if at and now - at <= tonumber(ARGV[3]) then return end
+redis.call('ZREM', KEYS[1], ARGV[2])
+redis.call('ZREM', paidKey(KEYS[1]), ARGV[2])
+redis.call('HDEL', KEYS[2], ARGV[1])
+`;
+
+/**
  * KEYS ledger, open, state and log of the account. ARGV call, charged (yes, no, unknown), unusable (1, 0 or '' for
  * neither), answered (1: the account is served), sent (0: its place in the log is free again), entry in the log.
  * → ok, unusable answers in a row | rebuild

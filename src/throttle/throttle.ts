@@ -79,6 +79,10 @@ export interface Throttle {
   end(slot: Slot): Promise<void>;
   /** A call is over. @returns charged but unusable answers of the run in a row */
   settle(slot: Pick<Slot, 'run' | 'call' | 'account'>, settlement: Settlement): Promise<number>;
+  /** Is a credit of the run taken for the call? */
+  isHeld(run: string, call: string): Promise<boolean>;
+  /** The call isn't on record and isn't made: gives back what was taken for it, unless somebody may still send it. */
+  drop(run: string, call: string): Promise<void>;
   /** The account was refused with 429: it pauses, for all. */
   refused(slot: Slot, retryAfterMs: number | undefined): Promise<void>;
   /** Parks an account, once this has happened `times` in a row. */
@@ -207,6 +211,13 @@ export function createThrottle(options: ThrottleOptions): Throttle {
         if (answer === 'ok') return Number(inARow);
         await mend(slot.run);
       }
+    },
+    isHeld: async (run, call) => (await redis.hexists(keys.open(run), call)) === 1,
+    async drop(run, call) {
+      const held = await redis.hget(keys.open(run), call);
+      if (held === null) return;
+      const names = [keys.log(held.slice(2)), keys.open(run)];
+      await redis.eval(scripts.drop, 2, ...names, call, logEntry(run, call), slotLifeMs(window));
     },
     async refused(slot, retryAfterMs) {
       const numbers = [

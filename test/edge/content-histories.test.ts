@@ -169,6 +169,7 @@ async function openWorld(dir: string) {
       stamp: async () => undefined,
       end: async () => undefined,
       settle: async () => 0,
+      isHeld: async () => false,
     } as Partial<Throttle> as Throttle;
     const desks = paperDesks();
     const caller = createCaller({

@@ -1,4 +1,4 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -282,6 +282,22 @@ it('an account that has spent its credits of the day leaves the rest to that of 
   worker.kill('SIGCONT');
   expect(await Promise.race([run.ended, sleep(15_000)])).toMatchObject({ code: 8 });
   expect(rig.simulator.calls.map(({ account }) => account).sort()).toEqual(['a', 'a', 'a', 'b', 'b', 'b']);
+});
+
+it('a credit that a killed process took for a row that then ends without a call is spent on another', async () => {
+  await open({ latency: steady(100) });
+  const gone = join(rig.dir, 'pictures', 'gone.png');
+  await copyFile(join(rig.dir, 'pictures', 'p.png'), gone);
+  const file = await rig.manifest(prompts(3));
+  await writeFile(file, (await readFile(file, 'utf8')).replace('p.png', 'gone.png'));
+  const run = await submitted([file, ...small, '--max-credits', '2']);
+  const locks = { lockMs: 500, stalledMs: 300 };
+  await rig.run(['worker', '--concurrency', '1'], { ...locks, killAt: 'slot taken' });
+  await rm(gone);
+  rig.start(['worker'], locks);
+  const ended = rig.run(['wait', run]);
+  expect(await Promise.race([ended, sleep(12_000)])).toMatchObject({ code: 6 });
+  expect((await rig.summary()).rows).toMatchObject({ succeeded: 2, failed: 1 });
 });
 
 it('a run that was cut off and makes room for another plan keeps its line in the books', async () => {
