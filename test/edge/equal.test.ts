@@ -107,7 +107,9 @@ describe('rows that ask for the same', () => {
     expect((await rig.run(['retry', 'out', '--status', 'held'])).code).toBe(0);
     expect(calls()).toBe(3);
     expect(await rig.summary()).toMatchObject({ perhaps_twice: 1 });
-    expect((await rig.results())[1]?.error_message).toMatch(/row "r\d" asked .* its call 1 may have been paid too/);
+    expect((await rig.results())[1]?.error_message).toMatch(
+      /row "r\d" asked .* its call 1 may have been paid too/,
+    );
     expect((await rig.run(['retry', 'out'])).code).toBe(0);
     expect(calls()).toBe(4);
     expect((await rig.results()).map(({ credits }) => credits)).toEqual([1, 1]);
