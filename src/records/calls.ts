@@ -26,7 +26,8 @@ export interface Calls {
   /**
    * Rewrites the index from the records, so that the next start reads one file instead of thousands.
    * @param ids rows in the order in which they will be asked for; the others follow
-   * @returns undefined where a record may yet change without looking newer: it was just written, or its call is open
+   * @returns undefined where a record may yet change without looking newer: it was just written, its call is open, or another
+   *   process rewrote the index meanwhile
    */
   reindex(ids: AsyncIterable<string>): Promise<string | undefined>;
 }

@@ -118,14 +118,21 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
     /**
      * Rewrites the index where it is not up to date.
      * @param ids the rows that will be asked for, in the order in which they will be
-     * @returns the state of the records, as long as which holds none of them has changed; undefined: one may yet
+     * @returns the state of the records, as long as which holds none of them has changed; undefined: one may yet, or
+     * another process rewrote the index meanwhile
      */
     async rewrite(ids: AsyncIterable<string>): Promise<string | undefined> {
       const now = await look(0);
       const isRight = now.stale.size === 0 && now.fresh.every((line) => line === 1);
       if (isRight && isSame(now.index.buckets, now.buckets)) return stateOf(now.buckets);
       const settled = new Map<string, number>();
-      await files.write(indexName, newLines(now, ids, settled, files, readFolder));
+      try {
+        await files.write(indexName, newLines(now, ids, settled, files, readFolder));
+      } catch (error) {
+        // Somebody else was quicker, and theirs is no worse.
+        if ((await indexState(files)) !== now.index.state) return undefined;
+        throw error;
+      }
       return isSame(settled, now.buckets) ? stateOf(now.buckets) : undefined;
     },
   };
@@ -216,6 +223,7 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
  * Leaves out what may change again without looking newer: rows that just changed or have an open call, and buckets with
  * such rows.
  * @param settled takes the buckets that get a line
+ * @throws SurroundingsError when another process has replaced the index since: what is copied from it may be cut
  */
 async function* newLines(
   { index, fresh, stale, buckets }: Look,
@@ -234,7 +242,11 @@ async function* newLines(
     written[line] = 1;
     const { from, length } = spanOf(index, line);
     // With its end.
-    return window(from, length + 1);
+    const bytes = await window(from, length + 1);
+    const head = bytes.indexOf(10) === length ? readHead(bytes) : undefined;
+    if (head && index.lines.get(head.key) === line && head.changedMs === index.columns.changedMs[line])
+      return bytes;
+    throw new SurroundingsError(replaced);
   };
   const newLine = async (key: string): Promise<string> => {
     writtenStale.set(key, 1);
@@ -266,4 +278,5 @@ async function* newLines(
     settled.set(bucket, changedMs);
     yield toBucketLine({ bucket, changedMs });
   }
+  if ((await indexState(files)) !== index.state) throw new SurroundingsError(replaced);
 }

@@ -236,6 +236,22 @@ describe('stories', () => {
       expect(await before.of('stool')).toEqual([]);
     });
 
+    it('miss no row when another process rewrites the index meanwhile', async () => {
+      const lines = (await readFile(index(), 'utf8')).trim().split('\n').toSorted();
+      const rewritten = (order: (string | undefined)[]) => writeFile(index(), `${order.join('\n')}\n`);
+      await rewritten(lines);
+      await calls.open(callOf({ id: 'desk', closed: endings.picture }));
+      await aged('desk');
+      const asked = async function* (): AsyncGenerator<string> {
+        const [, , chair, lamp] = lines;
+        await rewritten([lamp, chair]);
+        yield* ['chair', 'desk', 'lamp'];
+      };
+      await calls.reindex(asked());
+      const all = ['chair', 'desk', 'lamp', 'sofa'];
+      expect(Object.keys(await storiesOf(createCalls(storage))).toSorted()).toEqual(all);
+    });
+
     it('leave out a bucket that was touched while the index was made', async () => {
       await calls.open(callOf({ n: 2, closed: endings.picture }));
       await calls.reindex(none());
