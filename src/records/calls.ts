@@ -47,6 +47,13 @@ export function createCalls(files: RecordFiles): Calls {
   const readNow = async (call: Call): Promise<Call> =>
     callSchema.safeParse(parse(await textOf(files, nameOf(call)))).data ?? call;
   const lookout = createLookout(files, readFolder);
+  /** Writes what isn't seen from above the row's folder: its bucket looks changed before, should the power fail, and after. */
+  const seen = async <T>(call: Call, write: () => Promise<T>): Promise<T> => {
+    await files.touch(bucketOf(call));
+    const written = await write();
+    await files.touch(bucketOf(call));
+    return written;
+  };
 
   return {
     story: (id) => readFolder(keyOf(id)),
@@ -59,10 +66,9 @@ export function createCalls(files: RecordFiles): Calls {
       }
     },
     async open(call) {
-      const opened = await files.create(nameOf(call), toText(call));
+      const create = (): Promise<boolean> => files.create(nameOf(call), toText(call));
       // A first call makes the row's folder, which is seen from above; a later one is not.
-      if (opened && call.n > 1) await files.touch(bucketOf(call));
-      return opened;
+      return call.n > 1 ? seen(call, create) : create();
     },
     async close(call, closed) {
       const now = await readNow(call);
@@ -72,8 +78,8 @@ export function createCalls(files: RecordFiles): Calls {
       return done;
     },
     async hold(call) {
-      await files.write(nameOf(call), toText({ ...(await readNow(call)), on_unknown: 'hold' }));
-      await files.touch(bucketOf(call));
+      const now = { ...(await readNow(call)), on_unknown: 'hold' as const };
+      await seen(call, () => files.write(nameOf(call), toText(now)));
     },
     stories: (oldestMs = 0) => lookout.stories(oldestMs),
     state: () => lookout.state(),

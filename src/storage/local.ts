@@ -112,9 +112,11 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
     touch: (folder) =>
       guarded(folder, async () => {
         // By the file system's own clock, which may be another machine's.
-        const passing = temporaryBeside(join(await entered(folder), 'x'));
+        const touched = await entered(folder);
+        const passing = temporaryBeside(join(touched, 'x'));
         await (await open(passing, 'wx')).close();
         await rm(passing, { force: true });
+        await syncFolder(touched);
       }),
     async *scan(folder) {
       const open = await guarded(folder, async () =>

@@ -51,7 +51,7 @@ export interface Storage {
   dated(folder: string): Promise<{ name: string; changedMs: number }[]>;
   /** When something in a folder last came or went, epoch milliseconds; '' is the output itself. Undefined: it is missing. */
   changedMs(folder: string): Promise<number | undefined>;
-  /** Makes a folder look changed, as if something in it had come or gone. */
+  /** Makes a folder look changed durably, as if something in it had come or gone. */
   touch(folder: string): Promise<void>;
   /** The same one by one, for folders of any size. */
   scan(folder: string): AsyncIterable<string>;

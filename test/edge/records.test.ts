@@ -236,6 +236,19 @@ describe('stories', () => {
       expect(await before.of('stool')).toEqual([]);
     });
 
+    it('see a further call and a held row whose process died as they were written', async () => {
+      const died = async (): Promise<never> => Promise.reject(new Error('power cut'));
+      const create = (name: string, content: string) => storage.create(name, content).then(died);
+      const write = (name: string, content: string) => storage.write(name, content).then(died);
+      const dying = createCalls({ ...storage, create, write });
+      await expect(dying.open(callOf({ n: 2 }))).rejects.toThrow('power cut');
+      await expect(dying.hold(callOf({ id: 'lamp', closed: endings.timeout }))).rejects.toThrow('power cut');
+      expect(await storiesOf()).toMatchObject({
+        chair: [{ n: 1 }, { n: 2 }],
+        lamp: [{ on_unknown: 'hold' }],
+      });
+    });
+
     it('miss no row when another process rewrites the index meanwhile', async () => {
       const lines = (await readFile(index(), 'utf8')).trim().split('\n').toSorted();
       const rewritten = (order: (string | undefined)[]) => writeFile(index(), `${order.join('\n')}\n`);
