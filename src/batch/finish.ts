@@ -238,7 +238,11 @@ async function* bookedCalls(stories: Stories): AsyncIterable<BookedCall> {
 
 /** What the ends of other runs say; they were written by `writeReport`. */
 async function otherRuns(output: Output, id: string): Promise<Summary[]> {
-  const ids = (await output.runs.list()).filter((run) => run !== id);
-  const ends = await Promise.all(ids.map((run) => output.runs.end(run)));
-  return ends.flatMap((end) => (end ? [end.summary as unknown as Summary] : []));
+  const summaries: Summary[] = [];
+  for (const run of await output.runs.list()) {
+    // One after another: an end may hold thousands of names, and there is one for every night.
+    const end = run === id ? undefined : await output.runs.end(run);
+    if (end) summaries.push(end.summary as unknown as Summary);
+  }
+  return summaries;
 }
