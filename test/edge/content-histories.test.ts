@@ -238,9 +238,12 @@ async function openWorld(dir: string) {
     const rows = [...draft.all()];
     const before = await stories();
     const needed = new Set<string>();
+    /** Of these some row has its picture, which others get where it comes first. */
+    const shared = new Set<string>();
     for (const row of rows) {
       const paid = await paidOf(row);
-      if (!(await isPaid(row, paid, before))) needed.add(paid);
+      const isThere = await isPaid(row, paid, before);
+      (isThere ? shared : needed).add(paid);
     }
     const from = asked.length;
     const planned = await planRun({ manifest: check.manifest, draft, before: seen }, output, options, desks);
@@ -278,7 +281,7 @@ async function openWorld(dir: string) {
     expect(made.filter((paid) => !needed.has(paid))).toEqual([]);
     if (state.dead || !planned) return false;
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
-    expect(made.toSorted()).toEqual([...needed].toSorted());
+    expect([...needed].filter((paid) => !made.includes(paid) && !shared.has(paid))).toEqual([]);
     await expectReport(planned.run, rows);
     await output.calls.reindex((async function* () {})());
     await output.runs.writeEnd(planned.run, { summary: {} });
