@@ -281,6 +281,7 @@ async function openWorld(dir: string) {
     expect(made.filter((paid) => !needed.has(paid))).toEqual([]);
     if (state.dead || !planned) return false;
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    expect(made).toHaveLength(new Set(made).size);
     expect([...needed].filter((paid) => !made.includes(paid) && !shared.has(paid))).toEqual([]);
     await expectReport(planned.run, rows);
     await output.calls.reindex((async function* () {})());
