@@ -1,22 +1,32 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { Tuning } from './batch/work.ts';
-import { check } from './commands/check.ts';
 import { applyConfigFile } from './commands/config-file.ts';
-import { doctor, type DoctorFlags } from './commands/doctor.ts';
-import { init } from './commands/init.ts';
+import type { DoctorFlags } from './commands/doctor.ts';
 import type { Io } from './commands/io.ts';
 import type { LimitFlags, PlanFlags } from './commands/plan-options.ts';
-import { report } from './commands/report.ts';
-import { retry, type RetryFlags } from './commands/retry.ts';
-import { run } from './commands/run.ts';
-import { simulate, type SimulateOptions } from './commands/simulate.ts';
-import { status, type StatusFlags } from './commands/status.ts';
-import { cancel, pause, resume } from './commands/steer.ts';
-import { submit } from './commands/submit.ts';
-import { wait, type WaitFlags } from './commands/wait.ts';
-import { worker, type WorkerFlags } from './commands/worker.ts';
+import type { RetryFlags } from './commands/retry.ts';
+import type { SimulateOptions } from './commands/simulate.ts';
+import type { StatusFlags } from './commands/status.ts';
+import type { WaitFlags } from './commands/wait.ts';
+import type { WorkerFlags } from './commands/worker.ts';
 import { loadDotEnv, readConfig, version } from './config.ts';
 import { exitCodes, SurroundingsError, UsageError, type ExitCode } from './errors.ts';
+
+/** Loaded when they are called: a command that only looks needs neither queue nor pictures, and is to answer at once. */
+const commands = {
+  check: () => import('./commands/check.ts'),
+  doctor: () => import('./commands/doctor.ts'),
+  init: () => import('./commands/init.ts'),
+  report: () => import('./commands/report.ts'),
+  retry: () => import('./commands/retry.ts'),
+  run: () => import('./commands/run.ts'),
+  simulate: () => import('./commands/simulate.ts'),
+  status: () => import('./commands/status.ts'),
+  steer: () => import('./commands/steer.ts'),
+  submit: () => import('./commands/submit.ts'),
+  wait: () => import('./commands/wait.ts'),
+  worker: () => import('./commands/worker.ts'),
+};
 
 const promised = ['serve'];
 
@@ -68,13 +78,19 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
     ).hook('preAction', (_, command) => applyConfig(command, io));
   plan('check')
     .description('read and validate everything, say what it would cost; spends nothing')
-    .action(async (file: string, flags: PlanFlags) => done(await check(file, flags, readConfig(), io)));
+    .action(async (file: string, flags: PlanFlags) =>
+      done(await (await commands.check()).check(file, flags, readConfig(), io)),
+    );
   plan('run')
     .description('check, plan, work, report; run it again to go on')
-    .action(async (file: string, flags: PlanFlags) => done(await run(file, flags, readConfig(), io, tuning)));
+    .action(async (file: string, flags: PlanFlags) =>
+      done(await (await commands.run()).run(file, flags, readConfig(), io, tuning)),
+    );
   plan('submit')
     .description('check and plan, leave the work to workers, print the run')
-    .action(async (file: string, flags: PlanFlags) => done(await submit(file, flags, readConfig(), io)));
+    .action(async (file: string, flags: PlanFlags) =>
+      done(await (await commands.submit()).submit(file, flags, readConfig(), io)),
+    );
   limitFlags(
     cli
       .command('retry')
@@ -91,21 +107,25 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
   )
     .hook('preAction', (_, command) => applyConfig(command, io, limitFlags(new Command()).options))
     .action(async (output: string, flags: RetryFlags) =>
-      done(await retry(output, flags, readConfig(), io, tuning)),
+      done(await (await commands.retry()).retry(output, flags, readConfig(), io, tuning)),
     );
   cli
     .command('worker')
     .description('work on whatever run there is until stopped')
     .option('--drain', 'stop when there is nothing to do')
     .option('--concurrency <N|auto>', 'calls in flight', 'auto')
-    .action(async (flags: WorkerFlags) => done(await worker(flags, readConfig(), io, tuning)));
+    .action(async (flags: WorkerFlags) =>
+      done(await (await commands.worker()).worker(flags, readConfig(), io, tuning)),
+    );
   runCommands(cli, io, done);
   cli
     .command('report')
     .description('make the report again from plan and records')
     .argument('<output>', 'the folder that a run wrote into')
     .option('--json', 'print the summary as JSON')
-    .action(async (output: string, flags: { json?: boolean }) => done(await report(output, flags, io)));
+    .action(async (output: string, flags: { json?: boolean }) =>
+      done(await (await commands.report()).report(output, flags, io)),
+    );
   cli
     .command('simulate')
     .description("a stand-in for the API; its pictures aren't the model's")
@@ -116,17 +136,21 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
     .option('--faults <LIST>', 'faults by chance, such as 503=1%,reset=0.5%')
     .option('--credits <N>', 'credits an account; endless unless told', Number)
     .option('--seed <N>', 'the same seed, the same faults', Number, 1)
-    .action(async (flags: SimulateOptions) => done(await simulate(flags, io, io.stop)));
+    .action(async (flags: SimulateOptions) =>
+      done(await (await commands.simulate()).simulate(flags, io, io.stop)),
+    );
   cli
     .command('init')
     .description('write a starter manifest, a configuration and a .env')
     .argument('[dir]', 'the folder for them', '.')
-    .action(async (dir: string) => done(await init(dir, io)));
+    .action(async (dir: string) => done(await (await commands.init()).init(dir, io)));
   cli
     .command('doctor')
     .description('look at Redis, key, output, memory and decoder; calls nobody')
     .option('-o, --output <URI>', 'an output to look at too')
-    .action(async (flags: DoctorFlags) => done(await doctor(flags, readConfig(), io)));
+    .action(async (flags: DoctorFlags) =>
+      done(await (await commands.doctor()).doctor(flags, readConfig(), io)),
+    );
   for (const command of cli.commands)
     command.addHelpText('after', `\nExample:\n  ${examples[command.name()] ?? ''}`);
   for (const name of promised) {
@@ -158,7 +182,7 @@ function runCommands(cli: Command, io: Io, done: (code: ExitCode) => void): void
     .option('--rows <STATE>', 'the rows of this state: failed, waiting … or all; unknown: perhaps paid')
     .option('--json', 'JSON on standard output')
     .action(async (run: string | undefined, row: string | undefined, flags: StatusFlags) =>
-      done(await status(run, row, flags, readConfig(), io)),
+      done(await (await commands.status()).status(run, row, flags, readConfig(), io)),
     );
   cli
     .command('wait')
@@ -166,8 +190,9 @@ function runCommands(cli: Command, io: Io, done: (code: ExitCode) => void): void
     .argument('<run>', 'its id')
     .option('--json', 'print the summary as JSON')
     .option('-q, --quiet', 'no progress')
-    .action(async (run: string, flags: WaitFlags) => done(await wait(run, flags, readConfig(), io)));
-  const steer = { pause, resume, cancel };
+    .action(async (run: string, flags: WaitFlags) =>
+      done(await (await commands.wait()).wait(run, flags, readConfig(), io)),
+    );
   const does = {
     pause: 'no further call until it is resumed; those in flight are finished',
     resume: 'go on with a paused run',
@@ -178,7 +203,7 @@ function runCommands(cli: Command, io: Io, done: (code: ExitCode) => void): void
       .command(name)
       .description(does[name])
       .argument('<run>', 'its id')
-      .action(async (run: string) => done(await steer[name](run, readConfig(), io)));
+      .action(async (run: string) => done(await (await commands.steer())[name](run, readConfig(), io)));
   }
 }
 
