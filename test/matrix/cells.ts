@@ -142,7 +142,8 @@ async function count({ task }: TestContext, asked?: (times: number[]) => number[
   };
   task.meta.cell = cell;
   const working = new Set(calls.slice(asked ? 10 : 0).map((call) => call.process));
-  expect(working.size).toBe(processes);
+  // Whoever trickled may still be there, and help.
+  expect(working.size).toBeGreaterThanOrEqual(processes);
   return cell;
 }
 
@@ -179,7 +180,7 @@ export function describeMatrix(counting: Counting): void {
   describe.each([1, 3, 8])('%i processes', (processes) => {
     it.for([1, 4])('burst over %i accounts', async (accounts, context) => {
       // More calls at once than one account's 30 would measure the computer, which takes tens of milliseconds for each.
-      const limit = accounts === 1 ? 30 : 10;
+      const limit = accounts === 1 ? 30 : 7;
       await open({ counting, processes, accounts, limit });
       await startWorkers();
       await run(3 * limit * accounts);
@@ -231,12 +232,12 @@ export function describeMatrix(counting: Counting): void {
     await startWorkers();
     const others = useAccount();
     await run(120);
-    // Two thirds of the limit are ours. How many of their calls are served is chance: they don't try again.
+    // Two thirds of the limit are ours. They don't try again, so that chance decides how many of their calls are served.
     const served = others().filter((call) => !isRefused(call)).length;
     const cell = Object.assign(await count(context), { others: served / others().length });
-    expect(cell.refused).toBeLessThanOrEqual(60);
+    expect(cell.refused).toBeLessThanOrEqual(30);
     expect(cell.used).toBeGreaterThanOrEqual(0.5);
-    expect(served).toBeGreaterThan(0);
+    expect(cell.others).toBeGreaterThanOrEqual(0.2);
   });
 }
 
