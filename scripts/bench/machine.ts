@@ -17,7 +17,7 @@ export function circumstances(): Circumstances {
     machine: [
       `${cpus().length} cores of ${cpu?.model ?? 'an unknown CPU'}`,
       `${Math.round(totalmem() / 2 ** 30)} GiB`,
-      `Linux ${release()} ${arch()}`,
+      `Linux ${release().split('-')[0]} ${arch()}`,
       `Node ${process.versions.node}`,
       ...['redis-server', 'curl', 'parallel'].map(versionOf),
     ].join(', '),
