@@ -217,9 +217,10 @@ export function describeMatrix(counting: Counting): void {
   );
 
   it.for([3000, 25_000])('a worker frozen for %i ms between slot and send', async (ms, context) => {
-    await open({ counting, workerBend: { freeze: { at: 'slot taken', time: 3, ms } } });
+    await open({ counting, workerBend: { freeze: { at: 'slot taken', time: 1, ms } } });
     await startWorkers();
-    await run(105);
+    // So many that the others fill the limit alone, while 30 of them wait in the frozen worker's hands.
+    await run(135);
     const unsent = (await rig.results()).flatMap(({ calls }) =>
       calls.filter((c) => c.outcome === 'not_sent'),
     );
