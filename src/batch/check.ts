@@ -10,6 +10,7 @@ import { knownSources } from '../records/fingerprint.ts';
 import type { RowRules } from '../records/state.ts';
 import type { Stories } from '../records/stories.ts';
 import { lookAtStorage, outputFolder } from '../storage/open.ts';
+import { freeBytes } from '../storage/room.ts';
 import { createAppraiser } from './appraise.ts';
 import { compare, noChanges, type Changes } from './changes.ts';
 import type { Draft } from './draft.ts';
@@ -18,6 +19,7 @@ import { createForeignCheck, findForeignReport } from './foreign.ts';
 import { spooledCalls } from './keep.ts';
 import { createLongList, type LongList } from './long-list.ts';
 import type { Output } from './output.ts';
+import { expectedBytes } from './room.ts';
 import { lookAtNames } from './standing.ts';
 
 export interface CheckOptions {
@@ -50,6 +52,8 @@ export interface Check {
   atLimitMs: number;
   /** Bytes that the requests carry. */
   uploadBytes: number;
+  /** With an output only: what its pictures will take, about, and what is free there. */
+  room: { neededBytes: number; freeBytes: number } | undefined;
   /** With an output only, and where the manifest as a whole is right. */
   changes: Changes | undefined;
   /** Lets go of the lists. */
@@ -97,7 +101,7 @@ export async function checkManifest(
   const appraise = createAppraiser(output, present, origin, rules);
   const findings = createLongList<Finding>();
   const changes = noChanges();
-  const sums = { selected: 0, invalid: 0, due: 0, uploadBytes: 0 };
+  const sums = { selected: 0, invalid: 0, due: 0, uploadBytes: 0, storeBytes: 0 };
   const calls = createCallCount();
   /** Of the rows that are read together. */
   const looked = new Map<string, Call[]>();
@@ -123,6 +127,7 @@ export async function checkManifest(
     const maybeDone = compare(row, story, appraisal, changes, origin);
     if (verdict.is === 'due') {
       sums.due += 1;
+      sums.storeBytes += expectedBytes(row.size);
       if (calls.add(row, maybeDone && !force)) sums.uploadBytes += uploadOf(row);
     }
     if (verdict.is !== 'done' || !byOwnCalls || !present) return false;
@@ -152,6 +157,7 @@ export async function checkManifest(
     { findings, changes, sums: { ...sums, ...calls.sums() } },
     options,
     output !== undefined,
+    target === undefined ? undefined : await freeBytes(outputFolder(target)),
   );
 }
 
@@ -159,7 +165,7 @@ export async function checkManifest(
 interface Found {
   findings: LongList<Finding>;
   changes: Changes;
-  sums: Pick<Check, 'selected' | 'invalid' | 'due' | 'uploadBytes'> & Needed;
+  sums: Pick<Check, 'selected' | 'invalid' | 'due' | 'uploadBytes'> & Needed & { storeBytes: number };
 }
 
 /** Calls that rows need. */
@@ -169,16 +175,20 @@ interface Needed {
   maybeDone: number;
 }
 
-const nothing = { due: 0, calls: 0, maybeDone: 0, uploadBytes: 0 };
+const nothing = { due: 0, calls: 0, maybeDone: 0, uploadBytes: 0, storeBytes: 0 };
 
-/** @param isAgainst an output is there to compare with */
+/**
+ * @param isAgainst an output is there to compare with
+ * @param free bytes where it is or would be; undefined: none was named
+ */
 export function toCheck(
   manifest: Check['manifest'],
   { findings, changes, sums }: Found,
   options: CheckOptions,
   isAgainst: boolean,
+  free: number | undefined,
 ): Check {
-  const { due, calls, maybeDone, uploadBytes } = manifest.unskippable ? nothing : sums;
+  const { due, calls, maybeDone, uploadBytes, storeBytes } = manifest.unskippable ? nothing : sums;
   return {
     manifest,
     findings,
@@ -188,6 +198,7 @@ export function toCheck(
     credits: creditsOf(calls, sums.selected - sums.invalid, options, maybeDone),
     atLimitMs: Math.max(0, Math.ceil(calls / options.callsPerWindow) - 1) * options.windowMs,
     uploadBytes,
+    room: free === undefined ? undefined : { neededBytes: storeBytes, freeBytes: free },
     changes: isAgainst && !manifest.unskippable ? changes : undefined,
     close() {
       for (const list of [findings, ...Object.values(changes)]) list.close();

@@ -1,14 +1,16 @@
-import { access, constants, mkdtemp, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, rmdir, writeFile } from 'node:fs/promises';
 import { freemem, tmpdir, totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { printable } from '../cells.ts';
 import type { Config } from '../config.ts';
-import { EditError, SurroundingsError, systemCode, toError, UsageError } from '../errors.ts';
+import { EditError, SurroundingsError, toError, UsageError } from '../errors.ts';
 import { createVerifier } from '../image/verify.ts';
 import { createLog } from '../log.ts';
-import { inspectRedis, type RedisFacts } from '../queue/inspect.ts';
+import { inspectRedis } from '../queue/inspect.ts';
 import { outputFolder } from '../storage/open.ts';
+import { freeBytes, nearest } from '../storage/room.ts';
 import { openDesks } from './desks.ts';
+import { flawsOf } from './sound-redis.ts';
 
 /** What was looked at. `worry`: it works, and may hurt one day; `bad`: nothing works before it is mended. */
 export interface Checkup {
@@ -28,8 +30,6 @@ export async function checkUp(config: Config, output: string | undefined): Promi
   ];
 }
 
-const oldestRedis = 6.2;
-const clockMs = 2000;
 const scarceBytes = 2e9;
 const scarceMemory = 512 * 2 ** 20;
 
@@ -39,11 +39,12 @@ async function redisCheckup(config: Config): Promise<Checkup[]> {
     const desks = await openDesks(config, createLog('silent'));
     try {
       const facts = await inspectRedis(desks.redis);
-      const worries = worriesOf(facts);
-      const says = `${facts.version}, ${where}`;
+      const others = await desks.desk.otherLimit(config.rateLimit, config.rateWindowMs);
+      const about = 'redis';
       return [
-        { is: 'good', about: 'redis', says },
-        ...worries.map((worry) => ({ is: 'worry', about: 'redis', says: worry }) as const),
+        { is: 'good', about, says: `${facts.version}, ${where}` },
+        ...flawsOf(facts).map(({ is, says }) => ({ is, about, says }) as const),
+        ...(others === undefined ? [] : [{ is: 'bad', about, says: others } as const]),
       ];
     } finally {
       await desks.leave();
@@ -53,23 +54,6 @@ async function redisCheckup(config: Config): Promise<Checkup[]> {
       return [{ is: 'bad', about: 'redis', says: error.message }];
     throw error;
   }
-}
-
-function worriesOf(facts: RedisFacts): string[] {
-  const { version: name, appendOnly, evictionPolicy, clockAheadMs } = facts;
-  const worries: string[] = [];
-  const number = Number(/\d+\.\d+/.exec(name)?.[0]);
-  if (number < oldestRedis)
-    worries.push(`${name} is older than ${oldestRedis}, which BullMQ needs: update it`);
-  if (appendOnly === false)
-    worries.push('no append-only file: what is on the desk is lost when it restarts; set appendonly yes');
-  if (evictionPolicy !== undefined && evictionPolicy !== 'noeviction')
-    worries.push(`maxmemory-policy is ${evictionPolicy}: it may throw the queue away; set noeviction`);
-  if (Math.abs(clockAheadMs) > clockMs)
-    worries.push(
-      `its clock is ${(clockAheadMs / 1000).toFixed(1)} s ahead of this machine's: set both by NTP`,
-    );
-  return worries;
 }
 
 function keyCheckup({ accounts, baseUrl }: Config): Checkup {
@@ -91,24 +75,12 @@ async function outputCheckup(target: string): Promise<Checkup> {
   try {
     const there = await nearest(folder);
     await rmdir(await mkdtemp(join(there, '.reshoot-doctor-')));
-    const { bavail, bsize } = await statfs(there);
-    const room = bavail * bsize;
+    const room = await freeBytes(there);
     const says = `${printable(folder)} is writable, ${(room / 1e9).toFixed(1)} GB free`;
     if (room >= scarceBytes) return { is: 'good', about, says };
     return { is: 'worry', about, says: `${says}: a picture takes 1 to 20 MB` };
   } catch (error) {
     return { is: 'bad', about, says: `${printable(folder)}: ${toError(error).message}` };
-  }
-}
-
-/** The folder itself, or the closest one above it that exists. */
-async function nearest(folder: string): Promise<string> {
-  try {
-    await access(folder, constants.F_OK);
-    return folder;
-  } catch (error) {
-    if (systemCode(error) !== 'ENOENT' || dirname(folder) === folder) throw error;
-    return nearest(dirname(folder));
   }
 }
 

@@ -22,6 +22,7 @@ import type { Input, InputReader } from './input.ts';
 import { exists, outputName, place, spoolFiles } from './keep.ts';
 import { newCall, newCopy } from './new-call.ts';
 import type { Output } from './output.ts';
+import { expectRoom } from './room.ts';
 import type { Step } from './steps.ts';
 import { createWaitingLine } from './waiting-line.ts';
 
@@ -40,6 +41,8 @@ export interface EditorOptions {
   onKept: (output: Output, row: Row, call: Call) => void;
   /** Told of each step when it is done. */
   onStep?: ((step: Step) => void) | undefined;
+  /** That each call in flight must find room for; for tests of a full disk. */
+  answerBytes?: number | undefined;
   /** In [0, 1). */
   random: () => number;
   log: Log;
@@ -263,21 +266,15 @@ export function createEditor(options: EditorOptions): Editor {
       const slot = await takeSlot(work, verdict.due);
       if ('is' in slot) return slot;
       step('slot taken');
-      const opened = await open(work, verdict.due, slot, paid, input);
+      const call = await callOn(slot, work, verdict.due, paid, input);
       // Somebody else opened this very call, so the slot is theirs now.
-      if (!opened) return { is: 'handed back', afterMs: elsewhereMs };
-      step('record opened');
-      const { run, output, row, state } = work;
-      const { timeout_ms: timeoutMs } = run;
-      inFlight.add(callId(opened));
-      const order = { output, row, call: opened, slot, input, timeoutMs, signal: state.signal };
-      const call = await caller.make(order).finally(() => inFlight.delete(callId(opened)));
+      if (!call) return { is: 'handed back', afterMs: elsewhereMs };
       work.calls.push(call);
       step('record closed');
       const code = call.closed?.error_code;
-      const ended = { id: row.id, ms: call.closed?.ms ?? 0, code };
+      const ended = { id: work.row.id, ms: call.closed?.ms ?? 0, code };
       desk
-        .noteCall(run.run, ended)
+        .noteCall(work.run.run, ended)
         .catch((error: unknown) => log.debug({ error: String(error) }, 'not noted'));
       const disposition = code && codes[code].disposition;
       if (disposition === 'retry') {
@@ -291,6 +288,38 @@ export function createEditor(options: EditorOptions): Editor {
         if (code === 'not_sent' && free === 1) continue;
         await sleep(backoffMs(free + 1, random()), undefined, { signal: work.state.signal });
       }
+    }
+  };
+
+  /** @returns the closed call; undefined: its record stands already */
+  const callOn = async (
+    slot: Slot,
+    work: Work,
+    due: Due,
+    paid: string,
+    input: Input,
+  ): Promise<Call | undefined> => {
+    const { run, output, row, state } = work;
+    inFlight.add(slot.call);
+    try {
+      await expectRoomFor(output, slot);
+      const call = await open(work, due, slot, paid, input);
+      if (!call) return undefined;
+      step('record opened');
+      const { timeout_ms: timeoutMs } = run;
+      return await caller.make({ output, row, call, slot, input, timeoutMs, signal: state.signal });
+    } finally {
+      inFlight.delete(slot.call);
+    }
+  };
+
+  /** @throws SurroundingsError where an answer might find no room: slot and credit are given back */
+  const expectRoomFor = async ({ storage }: Output, slot: Slot): Promise<void> => {
+    try {
+      await expectRoom(storage.spool, inFlight.size, options.answerBytes);
+    } catch (error) {
+      await throttle.settle(slot, { charged: 'no', unusable: undefined, answered: false, sent: false });
+      throw error;
     }
   };
 

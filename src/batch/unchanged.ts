@@ -50,8 +50,8 @@ export async function carryOver(
     columns,
     retry: false,
   };
-  const sums = { selected: rows, invalid: 0, due: 0, calls: 0, maybeDone: 0, uploadBytes: 0 };
-  const check = toCheck(manifest, { findings, changes, sums }, options, true);
+  const sums = { selected: rows, invalid: 0, due: 0, calls: 0, maybeDone: 0, uploadBytes: 0, storeBytes: 0 };
+  const check = toCheck(manifest, { findings, changes, sums }, options, true, undefined);
   if (!isSame) {
     check.close();
     return undefined;

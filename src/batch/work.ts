@@ -22,6 +22,7 @@ import { createInputReader } from './input.ts';
 import type { Output } from './output.ts';
 import { createOutputs, type Outputs } from './outputs.ts';
 import { booksOf } from './plan.ts';
+import { expectSoundRedis } from './sound-redis.ts';
 import type { Step } from './steps.ts';
 import { createEarlyThumbs } from './thumbs.ts';
 
@@ -32,6 +33,8 @@ export interface Tuning {
   stamps?: boolean;
   lockMs?: number;
   stalledMs?: number;
+  /** Room that each call in flight must find on the disk. */
+  answerBytes?: number;
   connect?: ClientOptions['connect'];
   onStep?: (step: Step) => void;
 }
@@ -49,6 +52,8 @@ interface Health {
 /** A process that works: everything behind its queue, put together. */
 export interface Workshop extends Desks {
   health: Health;
+  /** What is worrying about Redis, for its user to mend one day. */
+  worries: string[];
   /**
    * Begins to work: not before this process has said what it wants done, lest it works on what that replaces.
    * @param own the run that this process is there for: where its output fails there is nothing left to do here
@@ -81,7 +86,7 @@ const rowsAhead = 12;
  * Opens Redis, agrees on the limit, and gets ready to work on whatever run there is.
  * @param calls in flight at most; undefined: as many as use the limit
  * @throws UsageError without a key, or when living processes use another limit
- * @throws SurroundingsError when Redis does not answer
+ * @throws SurroundingsError when Redis does not answer, or can't be trusted with money
  */
 export async function openWorkshop(
   config: Config,
@@ -99,8 +104,11 @@ export async function openWorkshop(
   let ownRun: string | undefined;
   let onlyRun: string | undefined;
   const aside = new Set<string>();
+  let worries: string[] = [];
 
   try {
+    // The private one was set up by us, on this machine.
+    if (config.redisUrl !== undefined) worries = await expectSoundRedis(desks);
     await desk.agree(limit, windowMs);
   } catch (error) {
     await desks.leave();
@@ -215,6 +223,7 @@ export async function openWorkshop(
     },
     onKept: ({ storage }, row, call) => thumbs.add(storage, row, call),
     onStep: tuning.onStep,
+    answerBytes: tuning.answerBytes,
     random: Math.random,
     log,
   });
@@ -278,6 +287,7 @@ export async function openWorkshop(
   return {
     ...desks,
     health,
+    worries,
     capacity: () => share() * Math.max(1, living.length),
     start(own) {
       ownRun = own?.run;

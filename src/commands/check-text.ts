@@ -7,7 +7,7 @@ import { costOf, costText, type Price } from './price.ts';
 
 /** What `check --json` prints, in pieces: its lists may hold a million items. */
 export function* checkDocument(file: string, found: Check, price: Price | undefined): Generator<string> {
-  const { manifest, changes } = found;
+  const { manifest, changes, room } = found;
   yield* jsonObject(
     {
       manifest: file,
@@ -26,6 +26,7 @@ export function* checkDocument(file: string, found: Check, price: Price | undefi
       seconds_at_the_limit: Math.round(found.atLimitMs / 1000),
       bytes_to_send: found.uploadBytes,
       seconds_to_send_at_10_mbit: Math.round(sendSeconds(found)),
+      ...(room && { bytes_to_store: room.neededBytes, bytes_free: room.freeBytes }),
       ...(changes && { changes: changesDocument(changes) }),
     },
     '',
@@ -77,7 +78,7 @@ export function* checkText(
   skipInvalid: boolean,
   price: Price | undefined,
 ): Generator<string> {
-  const { findings, due, changes, manifest } = found;
+  const { findings, due, changes, manifest, room } = found;
   for (const finding of findings) yield `${line(finding)}\n`;
   for (const note of manifest.notes) yield `note: ${line(note)}\n`;
   yield `${printable(file)}: ${countsText(found, skipInvalid)}\n`;
@@ -86,6 +87,7 @@ export function* checkText(
     if (price) yield `In money: ${costText(found.credits.least, found.credits.most, price)}\n`;
     yield `${timeText(found.atLimitMs)}\n`;
     yield `To send: ${size(found.uploadBytes)}; at 10 Mbit/s that takes ${duration(sendSeconds(found))}\n`;
+    if (room) yield `${roomText(room)}\n`;
   }
   if (changes) for (const text of changesLines(changes)) yield `${text}\n`;
 }
@@ -108,6 +110,12 @@ export function creditsText({ least, most, needed, maybeDone }: Check['credits']
     maybeDone > 0 ? `; ${plural(maybeDone, 'row')} may be done already: a picture has only another date` : '';
   if (needed <= least) return `Credits: at least ${least}, at most ${most}${maybe}`;
   return `Credits: at most ${most}: the cap of ${most} is below the ${needed} credits that these rows need at least`;
+}
+
+function roomText({ neededBytes, freeBytes }: NonNullable<Check['room']>): string {
+  const text = `To store: about ${size(neededBytes)}; ${size(freeBytes)} are free`;
+  if (neededBytes <= freeBytes) return text;
+  return `${text}: too little, and the run stops before what is paid for finds no room; make some first`;
 }
 
 function timeText(atLimitMs: number): string {
@@ -169,7 +177,8 @@ function duration(seconds: number): string {
 }
 
 function size(bytes: number): string {
-  return bytes < 10_000_000 ? `${Math.ceil(bytes / 1000)} kB` : `${Math.ceil(bytes / 1_000_000)} MB`;
+  if (bytes < 10e6) return `${Math.ceil(bytes / 1e3)} kB`;
+  return bytes < 10e9 ? `${Math.ceil(bytes / 1e6)} MB` : `${Math.ceil(bytes / 1e9)} GB`;
 }
 
 /** Pieces joined to blocks, or a million lines would be as many writes. */

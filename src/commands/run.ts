@@ -54,7 +54,8 @@ export async function workOn(
     const planned = await planRun(checked, output, order, workshop);
     checked.draft.close();
     if (!planned) return signalCode(io.stop);
-    if (!flags.quiet) io.err(beginning(planned, await othersOn(workshop, planned)));
+    const others = await othersOn(workshop, planned);
+    if (!flags.quiet) io.err(warnings(workshop.worries) + beginning(planned, others));
     await workshop.accounts.probe();
     workshop.start({ run: planned.run, output });
     const { update: onLook } = progress;
@@ -76,6 +77,10 @@ export async function workOn(
     awake.release();
   }
 }
+
+/** What is worrying about Redis. */
+export const warnings = (worries: string[]): string =>
+  worries.map((worry) => `Warning: Redis: ${worry}\n`).join('');
 
 const starts = {
   new: 'started',

@@ -31,6 +31,7 @@ export async function worker(
   );
   const workshop = await openSooner(() => openWorkshop(config, calls, log, tuning), io.stop, log);
   if (!workshop) return signalCode(io.stop);
+  for (const worry of workshop.worries) log.warn({ worry }, 'Redis');
   workshop.start();
   log.info('working');
   try {

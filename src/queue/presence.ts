@@ -39,6 +39,8 @@ export interface Presence {
   accounts(run: { run: string; origin: string }): Promise<string[]>;
   /** This process goes. */
   leave(): Promise<void>;
+  /** What is wrong where living processes use another limit; undefined: none does. */
+  otherLimit(limit: number, windowMs: number): Promise<string | undefined>;
   /** @throws UsageError when living processes use another limit */
   agree(limit: number, windowMs: number): Promise<void>;
   /** Takes or keeps a lease. @returns the other owner who has it, or undefined: it is ours */
@@ -79,6 +81,17 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
     return text ? { text, owner: parseOwner(text) } : undefined;
   };
 
+  const otherLimit: Presence['otherLimit'] = async (limit, windowMs) => {
+    const mine = limitText(limit, windowMs);
+    const others = (await heard()).filter((owner) => !isSame(owner, self));
+    const theirs = await redis.get(key('limit'));
+    if (!theirs || theirs === mine || others.length === 0) return undefined;
+    return (
+      `${others.length} living reshoot process(es) on this Redis use a limit of ${theirs}, this one ${mine}: ` +
+      'set RESHOOT_RATE_LIMIT and RESHOOT_RATE_WINDOW alike, or use another RESHOOT_NAMESPACE for another API'
+    );
+  };
+
   return {
     async beat({ accounts, ...offer } = nothing) {
       const before = ours;
@@ -107,17 +120,11 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
       // Else others would wait for what it might do.
       if (ours.length > 0) await redis.zrem(key('holders'), ...ours);
     },
+    otherLimit,
     async agree(limit, windowMs) {
-      const mine = `${limit} calls in ${windowMs / 1000} s`;
-      const others = (await heard()).filter((owner) => !isSame(owner, self));
-      const theirs = await redis.get(key('limit'));
-      if (theirs && theirs !== mine && others.length > 0) {
-        throw new UsageError(
-          `${others.length} living reshoot process(es) on this Redis use a limit of ${theirs}, this one ${mine}: ` +
-            'set RESHOOT_RATE_LIMIT and RESHOOT_RATE_WINDOW alike, or use another RESHOOT_NAMESPACE for another API',
-        );
-      }
-      await redis.set(key('limit'), mine);
+      const other = await otherLimit(limit, windowMs);
+      if (other !== undefined) throw new UsageError(other);
+      await redis.set(key('limit'), limitText(limit, windowMs));
     },
     async lease(name) {
       const held = await holder(name);
@@ -134,6 +141,8 @@ export function createPresence(redis: Redis, key: DeskKey): Presence {
     },
   };
 }
+
+const limitText = (limit: number, windowMs: number): string => `${limit} calls in ${windowMs / 1000} s`;
 
 const nothing: Offer = { accounts: [], origin: '', only: undefined, without: [] };
 
