@@ -26,7 +26,7 @@ export default defineConfig({
         test: {
           ...edge,
           name: 'edge',
-          include: ['test/edge/**/*.test.ts'],
+          include: ['test/{edge,faults}/**/*.test.ts'],
           exclude: alone,
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
