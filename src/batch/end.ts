@@ -1,6 +1,6 @@
 import type { Row } from '../model.ts';
 import type { RowEnd } from '../queue/progress.ts';
-import { callId, isCopy, type Call } from '../records/call.ts';
+import { callId, isCopy, type Call, type CallPicture } from '../records/call.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import { judge, type RowRules } from '../records/state.ts';
 import type { Storage } from '../storage/storage.ts';
@@ -20,39 +20,38 @@ export interface Present {
  * be, nor one where another picture of the row stands.
  * @param story all calls of the row
  */
-export async function isInPlace(
-  row: Row,
-  call: Call,
-  story: Call[],
-  { standing, storage, spooled }: Present,
-): Promise<boolean> {
+export async function isInPlace(row: Row, call: Call, story: Call[], present: Present): Promise<boolean> {
+  const { standing, spooled } = present;
   const picture = call.closed?.picture;
   const name = picture && outputName(row, picture.ext);
   // Moved or renamed, deleted, or put there by a process that died before it was done.
   if (name === undefined || name !== picture?.output || spooled.has(callId(call))) return false;
   const aside = asideName(picture);
   if ((await standing.alike(aside, [aside])).includes(aside)) return false;
-  if (!(await standing.alike(name, [name])).includes(name)) return false;
-  return !(await stands(storage, name, rivals(name, picture, story)));
+  return isAt(name, picture, story, present);
 }
 
 /**
  * Is a call's picture gone from everywhere it may lie, so that the row would be paid for again?
  * @param story calls that may have put another picture there
  */
-export async function isLost(
-  row: Row,
-  call: Call,
-  story: Call[],
-  { standing, storage, spooled }: Present,
-): Promise<boolean> {
+export async function isLost(row: Row, call: Call, story: Call[], present: Present): Promise<boolean> {
   const picture = call.closed?.picture;
-  if (!picture || spooled.has(callId(call))) return false;
-  for (const name of [asideName(picture), picture.output, outputName(row, picture.ext)]) {
-    const isThere = (await standing.alike(name, [name])).includes(name);
-    if (isThere && !(await stands(storage, name, rivals(name, picture, story)))) return false;
-  }
+  if (!picture || present.spooled.has(callId(call))) return false;
+  for (const name of [asideName(picture), picture.output, outputName(row, picture.ext)])
+    if (await isAt(name, picture, story, present)) return false;
   return true;
+}
+
+/** Does a file stand at the name, and is it none of the row's other pictures? */
+async function isAt(
+  name: string,
+  picture: CallPicture,
+  story: Call[],
+  { standing, storage }: Present,
+): Promise<boolean> {
+  if (!(await standing.alike(name, [name])).includes(name)) return false;
+  return !(await stands(storage, name, rivals(name, picture, story)));
 }
 
 /**
