@@ -1,7 +1,7 @@
 import type { Picture, Row, Source } from '../model.ts';
 import type { Call } from '../records/call.ts';
 import type { Appraisal } from './appraise.ts';
-import { createLongList, type LongList } from './long-list.ts';
+import { createLongList, type LongList } from '../long-list.ts';
 
 /** How the rows of a manifest stand against what an output holds; each row is in one list. Ids. */
 export interface Changes {

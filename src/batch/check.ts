@@ -17,7 +17,7 @@ import type { Draft } from './draft.ts';
 import { isInPlace } from './end.ts';
 import { createForeignCheck, findForeignReport } from './foreign.ts';
 import { spooledCalls } from './keep.ts';
-import { createLongList, type LongList } from './long-list.ts';
+import { createLongList, type LongList } from '../long-list.ts';
 import type { Output } from './output.ts';
 import { expectedBytes } from './room.ts';
 import { lookAtNames } from './standing.ts';

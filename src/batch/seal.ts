@@ -7,7 +7,7 @@ import type { Stories } from '../records/stories.ts';
 import type { Storage } from '../storage/storage.ts';
 import { createFolders } from './folders.ts';
 import { asideName, outputName, rivals, spooledCalls, stands } from './keep.ts';
-import { createLongList } from './long-list.ts';
+import { createLongList } from '../long-list.ts';
 import type { Output } from './output.ts';
 import { lookAtNames } from './standing.ts';
 

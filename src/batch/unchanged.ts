@@ -5,7 +5,7 @@ import { noChanges } from './changes.ts';
 import { toCheck, type Check, type CheckOptions } from './check.ts';
 import type { PlanSource } from './draft.ts';
 import { createFolders, type Folders } from './folders.ts';
-import { createLongList } from './long-list.ts';
+import { createLongList } from '../long-list.ts';
 import type { Output } from './output.ts';
 import { holds } from './seal.ts';
 

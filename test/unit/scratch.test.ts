@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import * as fc from 'fast-check';
 import { afterEach, expect, it, vi } from 'vitest';
-import { createLongList } from '../../src/batch/long-list.ts';
+import { createLongList } from '../../src/long-list.ts';
 import { SurroundingsError } from '../../src/errors.ts';
 import { createScratch } from '../../src/scratch.ts';
 

@@ -1,4 +1,4 @@
-import { createScratch } from '../scratch.ts';
+import { createScratch } from './scratch.ts';
 
 /** A list that may be too long for memory. */
 export interface LongList<T> extends Iterable<T> {
