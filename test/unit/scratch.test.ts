@@ -43,6 +43,8 @@ it('a long list keeps its items and leaves no file behind', () => {
   expect(mine()).toEqual(before);
   expect([...list]).toEqual(items);
   expect([...list].length).toBe(items.length);
+  const some = [0, 31, 32, 20_001, items.length - 1, items.length];
+  expect(some.map((n) => list.at(n))).toEqual(some.map((n) => items[n]));
   list.close();
 });
 
