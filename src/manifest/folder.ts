@@ -5,7 +5,9 @@ import { basename, dirname, join } from 'node:path';
 import { printable } from '../cells.ts';
 import { systemCode, UsageError } from '../errors.ts';
 import { KeyTable } from '../key-table.ts';
+import { createLongList, type LongList } from '../long-list.ts';
 import { createNameMaker, folded, pictureExtension } from './names.ts';
+import { byName, createPathSorter, type PathSorter } from './path-sorter.ts';
 import { problemAt, type Flaw, type Problem } from './problem.ts';
 import type { Table, TableRecord } from './table.ts';
 
@@ -14,15 +16,23 @@ const litter = /^(\..*|thumbs\.db|desktop\.ini|__macosx|@eadir)$/i;
 const longestId = 200;
 /** Entries that are handled together. */
 const together = 1000;
+/** Characters of paths that are sorted in memory. */
+const mostHeld = 8_000_000;
 
 /** What a folder holds, as paths below it. */
 interface Found {
-  pictures: string[];
+  pictures: PathSorter;
   /** Files that are no pictures by their name. */
   others: LeftOut;
   links: LeftOut;
   /** Folders that reshoot wrote into: their pictures are results. */
   outputs: LeftOut;
+}
+
+/** A picture below the folder. */
+interface Named {
+  path: string;
+  id: string;
 }
 
 /** How many were left out, and the first of them by name. */
@@ -37,14 +47,19 @@ interface LeftOut {
  */
 export async function openFolder(folder: string): Promise<Table> {
   const none: LeftOut = { count: 0, first: '' };
-  const found: Found = { pictures: [], others: { ...none }, links: { ...none }, outputs: { ...none } };
+  const found: Found = {
+    pictures: createPathSorter(mostHeld),
+    others: { ...none },
+    links: { ...none },
+    outputs: { ...none },
+  };
   if (await isOutput(folder)) {
     throw new UsageError(
       `${printable(folder)} is an output of reshoot's, so its pictures are results: name the folder of the originals`,
     );
   }
   await walk(folder, '', found);
-  const pictures = found.pictures.sort(byName);
+  const pictures = named(found.pictures.drain());
   const notes = notesOn(found);
   if (pictures.length === 0) {
     const why = notes.map(({ problem }) => `; ${problem}`).join('');
@@ -59,16 +74,29 @@ export async function openFolder(folder: string): Promise<Table> {
     notes,
     folder,
     records: () => readRecords(pictures),
-    placeAt: (line) => ({ file: pictures[line - 1] }),
+    placeAt: (line) => ({ file: pictures.at(line - 1)?.path }),
+    close: () => pictures.close(),
   };
 }
 
-async function* readRecords(pictures: string[]): AsyncGenerator<TableRecord[]> {
+/** With their ids: what tells which of them are taken isn't needed any more when the rows are read. */
+function named(paths: Iterable<string>): LongList<Named> {
+  const pictures = createLongList<Named>();
   const idOf = createNamer();
-  for (let from = 0; from < pictures.length; from += together) {
-    const some = pictures.slice(from, from + together);
-    yield some.map((path, at) => toRecord(path, from + at + 1, idOf(path)));
+  for (const path of paths) pictures.push({ path, id: idOf(path) });
+  return pictures;
+}
+
+async function* readRecords(pictures: Iterable<Named>): AsyncGenerator<TableRecord[]> {
+  let line = 0;
+  let records: TableRecord[] = [];
+  for (const picture of pictures) {
+    records.push(toRecord(picture, ++line));
+    if (records.length < together) continue;
+    yield records;
+    records = [];
   }
+  yield records;
 }
 
 async function walk(root: string, below: string, found: Found): Promise<void> {
@@ -79,7 +107,7 @@ async function walk(root: string, below: string, found: Found): Promise<void> {
     // A link can lead anywhere, or to a picture that is read anyway.
     if (entry.isSymbolicLink()) leaveOut(found.links, path);
     else if (entry.isDirectory()) folders.push(path);
-    else if (entry.isFile() && pictureExtension.test(entry.name)) found.pictures.push(path);
+    else if (entry.isFile() && pictureExtension.test(entry.name)) found.pictures.add(path);
     else leaveOut(found.others, path);
   }
   for (const path of folders) {
@@ -108,16 +136,6 @@ function leaveOut(kind: LeftOut, path: string): void {
   if (kind.count === 0 || byName(path, kind.first) < 0) kind.first = path;
   kind.count++;
 }
-
-/** The same on every machine, which a locale's order isn't. */
-function byName(a: string, b: string): number {
-  const [x, y] = [sortKey(a), sortKey(b)];
-  if (x === y) return a < b ? -1 : 1;
-  return x < y ? -1 : 1;
-}
-
-const sortKey = (path: string): string =>
-  path.normalize('NFC').replaceAll(/\d+/g, (digits) => digits.padStart(20, '0'));
 
 function notesOn({ others, links, outputs }: Found): Problem[] {
   return [
@@ -160,7 +178,7 @@ function shortened(path: string): string {
     .join('')}-${hash}`;
 }
 
-function toRecord(path: string, line: number, id: string): TableRecord {
+function toRecord({ path, id }: Named, line: number): TableRecord {
   const folder = dirname(path);
   // Cells are trimmed, and data: would begin a picture's content.
   const image = /^(\s|data:)/i.test(path) ? `./${path}` : path;

@@ -123,6 +123,7 @@ export async function readManifest(
     if (rows === 0 && !retry) await teller.tellWhole([noRows]);
   }
   await expectUnchanged();
+  table.close?.();
   return {
     rows,
     ...teller.told(),

@@ -30,4 +30,6 @@ export interface Table {
   records(found: (problem: Problem) => void): AsyncIterable<TableRecord[]>;
   /** Where the record of a line stands: on that line, or in a folder at its picture. */
   placeAt(line: number): Place;
+  /** Lets go of what it holds. */
+  close?(): void;
 }
