@@ -30,8 +30,11 @@ if (platform() !== 'linux')
 const chosen = choose(values.scale ? scale.name : values.only);
 const figures: Figures = values.quick ? {} : await readFigures();
 for (const part of chosen) {
-  figures[part.name] = await measurePart(part, values.quick);
+  const folder = await mkdtemp(join(tmpdir(), 'reshoot-bench-'));
+  figures[part.name] = await measurePart(part, folder, values.quick);
   if (!values.quick) await writePage(parts, figures);
+  // Millions of files take minutes to go.
+  await rm(folder, { recursive: true });
 }
 process.stdout.write(`${terminalTable(parts, figures)}\n`);
 if (!values.quick) process.stdout.write('\nWritten: docs/performance.md, docs/performance/\n');
@@ -49,12 +52,10 @@ function choose(only: string | undefined): Part[] {
   return parts.filter(({ name }) => names.includes(name));
 }
 
-async function measurePart(part: Part, quick: boolean): Promise<Kept> {
+async function measurePart(part: Part, folder: string, quick: boolean): Promise<Kept> {
   const before = circumstances();
   const started = performance.now();
-  const folder = await mkdtemp(join(tmpdir(), 'reshoot-bench-'));
   const figures = await part.run({ quick, folder, say });
-  await rm(folder, { recursive: true });
   say(`${part.name}: ${Math.round((performance.now() - started) / 1000)} s`);
   return { circumstances: before, figures };
 }
