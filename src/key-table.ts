@@ -1,20 +1,30 @@
 import { hash, randomBytes } from 'node:crypto';
 
-/** Half of a slot, in each of the two arrays that share its bytes. */
-const fewestSlots = 1024;
+/**
+ * A table grows part by part: what is let go when a part grows is small enough to be used again, where an allocator keeps
+ * the place of a large array for itself.
+ */
+const parts = 256;
+const fewestSlots = 8;
 const fullest = 0.8;
+const growth = 1.25;
+
+interface Part {
+  /** A slot is four words: the hash's low half, its high half (0: the slot is free), and the number's two. */
+  words: Uint32Array;
+  /** The same bytes, where each slot's second is its number. */
+  numbers: Float64Array;
+  size: number;
+}
 
 /**
- * Numbers by text keys, for millions of keys, in 20 to 40 bytes a key: a Map would take over a hundred. The keys themselves
+ * Numbers by text keys, for millions of keys, in 20 to 25 bytes a key: a Map would take over a hundred. The keys themselves
  * are not kept, only 64 bits of a hash of each that differs from table to table, so that nobody can prepare keys that
  * meet. By chance two of a million keys are taken for one once in 37 million tables.
  */
 export class KeyTable {
   readonly #salt = randomBytes(9).toString('base64');
-  /** A slot is four words: the hash's low half, its high half (0: the slot is free), and the number's two. */
-  #words = new Uint32Array(fewestSlots * 4);
-  /** The same bytes, where each slot's second is its number. */
-  #numbers = new Float64Array(this.#words.buffer);
+  readonly #parts = Array.from({ length: parts }, () => empty);
   #size = 0;
   #key = '';
   #low = 0;
@@ -26,31 +36,36 @@ export class KeyTable {
   }
 
   has(key: string): boolean {
-    return this.#words[this.#slotOf(key) * 4 + 1] !== 0;
+    const { words } = this.#partOf(key);
+    return words[this.#slotIn(words) * 4 + 1] !== 0;
   }
 
   get(key: string): number | undefined {
-    const slot = this.#slotOf(key);
-    return this.#words[slot * 4 + 1] === 0 ? undefined : this.#numbers[slot * 2 + 1];
+    const { words, numbers } = this.#partOf(key);
+    const slot = this.#slotIn(words);
+    return words[slot * 4 + 1] === 0 ? undefined : numbers[slot * 2 + 1];
   }
 
   set(key: string, number: number): void {
-    let slot = this.#slotOf(key);
-    if (this.#words[slot * 4 + 1] === 0) {
-      this.#size++;
-      if (this.#size > (this.#words.length / 4) * fullest) {
-        this.#grow();
-        slot = this.#slotOf(key);
+    let part = this.#partOf(key);
+    let slot = this.#slotIn(part.words);
+    if (part.words[slot * 4 + 1] === 0) {
+      if (part.size + 1 > (part.words.length / 4) * fullest) {
+        part = grown(part);
+        this.#parts[this.#high % parts] = part;
+        slot = this.#slotIn(part.words);
       }
+      part.size += 1;
+      this.#size += 1;
     }
-    this.#put(slot, this.#low, this.#high, number);
+    put(part, slot, this.#low, this.#high, number);
   }
 
-  /** The key's slot, or the free one where it would stand. */
-  #slotOf(key: string): number {
+  /** The part in which a key stands, or would stand. */
+  #partOf(key: string): Part {
     // Who sets a key has mostly just asked for it.
     if (this.#high === 0 || key !== this.#key) this.#take(key);
-    return this.#find(this.#low, this.#high);
+    return this.#parts[this.#high % parts] ?? empty;
   }
 
   #take(key: string): void {
@@ -61,32 +76,43 @@ export class KeyTable {
     this.#key = key;
   }
 
-  #find(low: number, high: number): number {
-    const words = this.#words;
-    const last = words.length / 4 - 1;
-    let slot = low & last;
-    for (;;) {
-      const there = words[slot * 4 + 1];
-      if (there === 0 || (there === high && words[slot * 4] === low)) return slot;
-      slot = (slot + 1) & last;
-    }
+  #slotIn(words: Uint32Array): number {
+    return find(words, this.#low, this.#high);
   }
+}
 
-  #put(slot: number, low: number, high: number, number: number): void {
-    this.#words[slot * 4] = low;
-    this.#words[slot * 4 + 1] = high;
-    this.#numbers[slot * 2 + 1] = number;
-  }
+const createPart = (slots: number, size: number): Part => {
+  const words = new Uint32Array(slots * 4);
+  return { words, numbers: new Float64Array(words.buffer), size };
+};
 
-  #grow(): void {
-    const [words, numbers] = [this.#words, this.#numbers];
-    this.#words = new Uint32Array(words.length * 2);
-    this.#numbers = new Float64Array(this.#words.buffer);
-    for (let slot = 0; slot * 4 < words.length; slot++) {
-      const [low = 0, high = 0, number = 0] = [words[slot * 4], words[slot * 4 + 1], numbers[slot * 2 + 1]];
-      if (high !== 0) this.#put(this.#find(low, high), low, high, number);
-    }
+/** Of all tables, and never written to. */
+const empty = createPart(1, 0);
+
+/** The slot of a hash, or the free one where it would stand. */
+function find(words: Uint32Array, low: number, high: number): number {
+  const slots = words.length / 4;
+  let slot = Math.floor((low / 2 ** 32) * slots);
+  for (;;) {
+    const there = words[slot * 4 + 1];
+    if (there === 0 || (there === high && words[slot * 4] === low)) return slot;
+    slot = slot + 1 === slots ? 0 : slot + 1;
   }
+}
+
+function put({ words, numbers }: Part, slot: number, low: number, high: number, number: number): void {
+  words[slot * 4] = low;
+  words[slot * 4 + 1] = high;
+  numbers[slot * 2 + 1] = number;
+}
+
+function grown({ words, numbers, size }: Part): Part {
+  const part = createPart(Math.max(fewestSlots, Math.ceil((words.length / 4) * growth)), size);
+  for (let slot = 0; slot * 4 < words.length; slot++) {
+    const [low = 0, high = 0, number = 0] = [words[slot * 4], words[slot * 4 + 1], numbers[slot * 2 + 1]];
+    if (high !== 0) put(part, find(part.words, low, high), low, high, number);
+  }
+  return part;
 }
 
 const wordOf = (digest: string, at: number): number =>

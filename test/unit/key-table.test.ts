@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import * as fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { KeyTable } from '../../src/key-table.ts';
@@ -28,4 +30,18 @@ it('grows, and keeps the numbers of a hundred thousand keys', () => {
   const isKept = (n: number): boolean => table.get(`SKU-${n}`) === (n % 3 === 0 ? -n : n * 2 ** 30);
   expect(Array.from({ length: 100_000 }, (_, n) => n).filter((n) => !isKept(n))).toEqual([]);
   expect(table.has('SKU-100000')).toBe(false);
+});
+
+it('takes at most 26 bytes a key, however many there are', () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  collect();
+  const before = process.memoryUsage().arrayBuffers;
+  const table = new KeyTable();
+  for (const many of [60_000, 110_000]) {
+    for (let n = table.size; n < many; n++) table.set(`SKU-${n}`, n);
+    collect();
+    expect((process.memoryUsage().arrayBuffers - before) / many).toBeLessThan(26);
+  }
+  expect(table.size).toBe(110_000);
 });
