@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, expect, it } from 'vitest';
+import { checkManifest } from '../../src/batch/check.ts';
+import { readPlanOptions } from '../../src/commands/plan-options.ts';
+import { readConfig } from '../../src/config.ts';
 import { readAll } from '../fixtures/manifest.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'manifest-memory-'));
@@ -82,4 +85,15 @@ it('ends at a row without an end, and keeps what came before', async () => {
     expect.objectContaining({ line: 1, problem: 'the line has more than 50 MB' }),
   );
   expect(line.rows[1]?.id).toBe('1');
+});
+
+it('what comes of a check holds no ids: a plan goes on for hours', async () => {
+  const file = put('ids.csv', 'id,image,prompt\n1,https://x.org/1.jpg,x\n');
+  const flags = { name: '{id}.{ext}', map: [], size: '2K', ratio: '1:1', route: '1', maxAttempts: '4' };
+  const rest = { retryBudget: '10%', concurrency: 'auto', timeout: '300s' };
+  const options = readPlanOptions(file, { ...flags, ...rest }, readConfig({}));
+  const { manifest, close } = await checkManifest(file, options, { target: undefined, output: undefined });
+  close();
+  expect(manifest).toMatchObject({ rows: 1, findings: 0 });
+  expect(manifest).not.toHaveProperty('hasId');
 });
