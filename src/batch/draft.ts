@@ -42,23 +42,18 @@ export function createDraft(): Draft {
   const places = new KeyTable();
   const all = createHash('sha256');
   const sized = Buffer.alloc(4);
-  /** Where each row's line begins. */
-  const starts: number[] = [];
   const done: number[] = [];
   const folders = createFolders();
+  let count = 0;
   let chosen = 0;
 
   function* rows(): Iterable<Row> {
     for (const line of lines.lines()) yield readRow(line);
   }
-  const rowAt = (at: number): Row => {
-    const from = starts[at] ?? 0;
-    return readRow(lines.read(from, (starts[at + 1] ?? lines.bytes) - from));
-  };
 
   return {
     get rows() {
-      return starts.length;
+      return count;
     },
     get chosen() {
       return chosen;
@@ -70,7 +65,8 @@ export function createDraft(): Draft {
     },
     add(row, isDone = false) {
       const { text, asked } = planLine(row);
-      starts.push(lines.append(text));
+      lines.append(text);
+      count += 1;
       all.update(asked);
       if (row.selected && row.invalid === undefined) chosen += 1;
       if (!isDone) return;
@@ -91,12 +87,19 @@ export function createDraft(): Draft {
     all: rows,
     byId() {
       const places = new KeyTable();
-      let place = 0;
-      for (const row of rows()) places.set(row.id, place++);
+      /** Where each row's line begins, and where the last one ends. */
+      const starts = [0];
+      let end = 0;
+      for (const line of lines.lines()) {
+        places.set(readRow(line).id, starts.length - 1);
+        starts.push((end += Buffer.byteLength(line) + 1));
+      }
       return (id) => {
         const at = places.get(id);
-        const row = at === undefined ? undefined : rowAt(at);
-        return row?.id === id ? row : undefined;
+        if (at === undefined) return undefined;
+        const [from = 0, to = end] = [starts[at], starts[at + 1]];
+        const row = readRow(lines.read(from, to - from));
+        return row.id === id ? row : undefined;
       };
     },
     asked: () => all.copy().digest('hex'),
