@@ -1,4 +1,5 @@
 import { crc32 } from 'node:zlib';
+import { Column } from '../column.ts';
 import { KeyTable } from '../key-table.ts';
 import type { Call } from './call.ts';
 import type { RecordFiles } from './files.ts';
@@ -94,34 +95,34 @@ export interface Index {
 
 /** What is kept of each line, by its number. */
 interface Columns {
-  from: Float64Array;
-  length: Uint32Array;
-  changedMs: Float64Array;
+  from: Column;
+  length: Column;
+  changedMs: Column;
   /** The number of its bucket. */
-  bucket: Uint8Array;
-  at: Float64Array;
-  run: Uint32Array;
-  pictures: Uint32Array;
+  bucket: Column;
+  at: Column;
+  run: Column;
+  pictures: Column;
 }
 
-const createColumns = (lines: number): Columns => ({
-  from: new Float64Array(lines),
-  length: new Uint32Array(lines),
-  changedMs: new Float64Array(lines),
-  bucket: new Uint8Array(lines),
-  at: new Float64Array(lines),
-  run: new Uint32Array(lines),
-  pictures: new Uint32Array(lines),
+const createColumns = (): Columns => ({
+  from: new Column(Float64Array),
+  length: new Column(Uint32Array),
+  changedMs: new Column(Float64Array),
+  bucket: new Column(Uint8Array),
+  at: new Column(Float64Array),
+  run: new Column(Uint32Array),
+  pictures: new Column(Uint32Array),
 });
 
 /** Where a line stands, without its end. */
 export function spanOf({ columns }: Index, line: number): { from: number; length: number } {
-  return { from: columns.from[line] ?? 0, length: columns.length[line] ?? 0 };
+  return { from: columns.from.at(line), length: columns.length.at(line) };
 }
 
 export function factsOf({ columns, runs }: Index, line: number): LineFacts {
   const { at, run, pictures } = columns;
-  return { at: at[line] ?? 0, run: runs[run[line] ?? 0] ?? '', pictures: pictures[line] ?? 0 };
+  return { at: at.at(line), run: runs[run.at(line)] ?? '', pictures: pictures.at(line) };
 }
 
 /** What the index's file is now; '' where there is none. */
@@ -135,7 +136,7 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
   const index: Index = {
     lines: new KeyTable(),
     count: 0,
-    columns: createColumns(1024),
+    columns: createColumns(),
     runs: [],
     buckets: new Map(),
     state,
@@ -164,22 +165,14 @@ function numberOf(run: string, runs: Map<string, number>): number {
 }
 
 function add(index: Index, head: LineHead, from: number, length: number, run: number): void {
-  const line = index.count;
-  if (line === index.columns.from.length) grow(index);
   const { columns } = index;
-  columns.from[line] = from;
-  columns.length[line] = length;
-  columns.changedMs[line] = head.changedMs;
-  columns.bucket[line] = Number.parseInt(head.key.slice(0, 2), 16);
-  columns.at[line] = head.at;
-  columns.run[line] = run;
-  columns.pictures[line] = head.pictures;
-  index.lines.set(head.key, line);
+  columns.from.push(from);
+  columns.length.push(length);
+  columns.changedMs.push(head.changedMs);
+  columns.bucket.push(Number.parseInt(head.key.slice(0, 2), 16));
+  columns.at.push(head.at);
+  columns.run.push(run);
+  columns.pictures.push(head.pictures);
+  index.lines.set(head.key, index.count);
   index.count += 1;
-}
-
-function grow(index: Index): void {
-  const grown = createColumns(index.count * 2);
-  for (const [name, values] of Object.entries(index.columns)) grown[name as keyof Columns].set(values);
-  index.columns = grown;
 }

@@ -90,7 +90,7 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
       else await lookInto(name, now);
     }
     for (let line = 0; line < index.count; line++)
-      if (untouched[index.columns.bucket[line] ?? 0]) now.fresh[line] = 1;
+      if (untouched[index.columns.bucket.at(line)]) now.fresh[line] = 1;
     clearTimeout(last?.forget);
     last = { look: now, at, forget: setTimeout(() => (last = undefined), keptMs).unref() };
     return now;
@@ -100,7 +100,7 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
     for (const { name, changedMs } of await files.dated(bucketFolder(bucket))) {
       if (!isKey.test(name)) continue;
       const line = index.lines.get(name);
-      if (line === undefined || index.columns.changedMs[line] !== changedMs) stale.set(name, changedMs);
+      if (line === undefined || index.columns.changedMs.at(line) !== changedMs) stale.set(name, changedMs);
       else fresh[line] = 1;
     }
   };
@@ -244,7 +244,7 @@ async function* newLines(
     // With its end.
     const bytes = await window(from, length + 1);
     const head = bytes.indexOf(10) === length ? readHead(bytes) : undefined;
-    if (head && index.lines.get(head.key) === line && head.changedMs === index.columns.changedMs[line])
+    if (head && index.lines.get(head.key) === line && head.changedMs === index.columns.changedMs.at(line))
       return bytes;
     throw new SurroundingsError(replaced);
   };
