@@ -72,12 +72,15 @@ interface Look {
 /** Looks at the records below an output, again and again; the index is read anew only when it has changed. */
 export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
   let last: { look: Look; at: number; forget: NodeJS.Timeout } | undefined;
+  /** Whoever has stories in hand still holds their index: a second one beside it would be as large. */
+  let held: WeakRef<Index> | undefined;
 
   const look = async (oldestMs: number): Promise<Look> => {
     const at = performance.now();
     if (last && at - last.at <= oldestMs) return last.look;
-    const known = last?.look.index;
+    const known = held?.deref();
     const index = known?.state === (await indexState(files)) ? known : await loadIndex(files);
+    held = new WeakRef(index);
     const now: Look = {
       index,
       fresh: new Uint8Array(index.count),

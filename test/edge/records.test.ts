@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { SurroundingsError } from '../../src/errors.ts';
 import type { Row } from '../../src/model.ts';
 import { keyOf, type Call } from '../../src/records/call.ts';
@@ -167,6 +167,26 @@ describe('stories', () => {
     expect(await storiesOf()).toEqual(expected);
     await rm(index());
     expect(await storiesOf()).toEqual(expected);
+  });
+
+  it('read the index once for as long as somebody has it in hand', async () => {
+    let reads = 0;
+    const readRange: Storage['readRange'] = (name, from, length) => {
+      reads += 1;
+      return storage.readRange(name, from, length);
+    };
+    const counted = createCalls({ ...storage, readRange });
+    vi.useFakeTimers({ toFake: ['setTimeout'] });
+    try {
+      const inHand = await counted.stories();
+      vi.advanceTimersByTime(3_600_000);
+      const before = reads;
+      await counted.stories();
+      expect(reads).toBe(before);
+      expect(await inHand.of('chair')).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('come from the index where no record is newer', async () => {
