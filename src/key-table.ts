@@ -10,15 +10,15 @@ const fullest = 0.8;
 const growth = 1.25;
 
 interface Part {
-  /** A slot is four words: the hash's low half, its high half (0: the slot is free), and the number's two. */
+  /** Two a slot: the hash's low half, and its high half (0: the slot is free). */
   words: Uint32Array;
-  /** The same bytes, where each slot's second is its number. */
-  numbers: Float64Array;
+  /** One a slot; wide ones once some number needs it. */
+  numbers: Uint32Array | Float64Array;
   size: number;
 }
 
 /**
- * Numbers by text keys, for millions of keys, in 20 to 25 bytes a key: a Map would take over a hundred. The keys themselves
+ * Numbers by text keys, for millions of keys, in 15 to 25 bytes a key: a Map would take over a hundred. The keys themselves
  * are not kept, only 64 bits of a hash of each that differs from table to table, so that nobody can prepare keys that
  * meet. By chance two of a million keys are taken for one once in 37 million tables.
  */
@@ -37,20 +37,20 @@ export class KeyTable {
 
   has(key: string): boolean {
     const { words } = this.#partOf(key);
-    return words[this.#slotIn(words) * 4 + 1] !== 0;
+    return words[this.#slotIn(words) * 2 + 1] !== 0;
   }
 
   get(key: string): number | undefined {
     const { words, numbers } = this.#partOf(key);
     const slot = this.#slotIn(words);
-    return words[slot * 4 + 1] === 0 ? undefined : numbers[slot * 2 + 1];
+    return words[slot * 2 + 1] === 0 ? undefined : numbers[slot];
   }
 
   set(key: string, number: number): void {
     let part = this.#partOf(key);
     let slot = this.#slotIn(part.words);
-    if (part.words[slot * 4 + 1] === 0) {
-      if (part.size + 1 > (part.words.length / 4) * fullest) {
+    if (part.words[slot * 2 + 1] === 0) {
+      if (part.size + 1 > part.numbers.length * fullest) {
         part = grown(part);
         this.#parts[this.#high % parts] = part;
         slot = this.#slotIn(part.words);
@@ -81,35 +81,38 @@ export class KeyTable {
   }
 }
 
-const createPart = (slots: number, size: number): Part => {
-  const words = new Uint32Array(slots * 4);
-  return { words, numbers: new Float64Array(words.buffer), size };
-};
+const createPart = (slots: number, size: number): Part => ({
+  words: new Uint32Array(slots * 2),
+  numbers: new Uint32Array(slots),
+  size,
+});
 
 /** Of all tables, and never written to. */
 const empty = createPart(1, 0);
 
 /** The slot of a hash, or the free one where it would stand. */
 function find(words: Uint32Array, low: number, high: number): number {
-  const slots = words.length / 4;
+  const slots = words.length / 2;
   let slot = Math.floor((low / 2 ** 32) * slots);
   for (;;) {
-    const there = words[slot * 4 + 1];
-    if (there === 0 || (there === high && words[slot * 4] === low)) return slot;
+    const there = words[slot * 2 + 1];
+    if (there === 0 || (there === high && words[slot * 2] === low)) return slot;
     slot = slot + 1 === slots ? 0 : slot + 1;
   }
 }
 
-function put({ words, numbers }: Part, slot: number, low: number, high: number, number: number): void {
-  words[slot * 4] = low;
-  words[slot * 4 + 1] = high;
-  numbers[slot * 2 + 1] = number;
+function put(part: Part, slot: number, low: number, high: number, number: number): void {
+  part.words[slot * 2] = low;
+  part.words[slot * 2 + 1] = high;
+  if (number >>> 0 !== number && part.numbers instanceof Uint32Array)
+    part.numbers = Float64Array.from(part.numbers);
+  part.numbers[slot] = number;
 }
 
 function grown({ words, numbers, size }: Part): Part {
-  const part = createPart(Math.max(fewestSlots, Math.ceil((words.length / 4) * growth)), size);
-  for (let slot = 0; slot * 4 < words.length; slot++) {
-    const [low = 0, high = 0, number = 0] = [words[slot * 4], words[slot * 4 + 1], numbers[slot * 2 + 1]];
+  const part = createPart(Math.max(fewestSlots, Math.ceil(numbers.length * growth)), size);
+  for (let slot = 0; slot < numbers.length; slot++) {
+    const [low = 0, high = 0, number = 0] = [words[slot * 2], words[slot * 2 + 1], numbers[slot]];
     if (high !== 0) put(part, find(part.words, low, high), low, high, number);
   }
   return part;
