@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { Column } from '../column.ts';
 import { KeyTable } from '../key-table.ts';
 import type { Row } from '../model.ts';
 import { planLine, readRow } from '../records/runs.ts';
@@ -42,7 +43,7 @@ export function createDraft(): Draft {
   const places = new KeyTable();
   const all = createHash('sha256');
   const sized = Buffer.alloc(4);
-  const done: number[] = [];
+  const done = new Column(Uint32Array);
   const folders = createFolders();
   let count = 0;
   let chosen = 0;
@@ -58,7 +59,9 @@ export function createDraft(): Draft {
     get chosen() {
       return chosen;
     },
-    done,
+    get done() {
+      return Array.from({ length: done.length }, (_, at) => done.at(at));
+    },
     folders,
     get hasEmbedded() {
       return places.size > 0;
