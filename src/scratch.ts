@@ -16,7 +16,7 @@ export interface Scratch {
   /** Adds bytes, likewise. */
   appendBytes(bytes: Buffer): number;
   read(from: number, length: number): Buffer;
-  /** All of it in order, in large blocks. */
+  /** All of it in order, in large blocks; each is good until the next is asked for. */
   blocks(): Iterable<Buffer>;
   /** All lines in order, without their ends. */
   lines(): Iterable<string>;
@@ -62,8 +62,15 @@ export function createScratch(): Scratch {
   };
 
   function* blocks(): Iterable<Buffer> {
-    for (let from = 0; from < written + heldBytes; from += block)
-      yield read(from, Math.min(block, written + heldBytes - from));
+    const bytes = Buffer.allocUnsafe(Math.min(block, written));
+    for (let from = 0; from < written; from += bytes.length) {
+      const length = Math.min(bytes.length, written - from);
+      yield bytes.subarray(
+        0,
+        guarded(() => readSync(file ?? -1, bytes, 0, length, from)),
+      );
+    }
+    if (heldBytes > 0) yield read(written, heldBytes);
   }
 
   return {
@@ -83,7 +90,7 @@ export function createScratch(): Scratch {
           yield bytes.toString('utf8', from, end);
           from = end + 1;
         }
-        rest = bytes.subarray(from);
+        rest = Buffer.from(bytes.subarray(from));
       }
     },
     close() {

@@ -26,11 +26,21 @@ it('scratch gives back what was written, at any place and in any order, also wha
       });
       for (const [i, { from, length }] of [...places.entries()].toReversed())
         expect(String(scratch.read(from, length)) === texts[i]).toBe(true);
-      expect(Buffer.concat([...scratch.blocks()]).equals(Buffer.from(texts.join('')))).toBe(true);
+      const blocks = Array.from(scratch.blocks(), (block) => Buffer.from(block));
+      expect(Buffer.concat(blocks).equals(Buffer.from(texts.join('')))).toBe(true);
       scratch.close();
     }),
     { numRuns: 20 },
   );
+});
+
+it('scratch that is gone through takes the memory of one block', () => {
+  const scratch = createScratch();
+  for (let i = 0; i < 8; i++) scratch.append('x'.repeat(megabyte));
+  const places = Array.from(scratch.blocks(), ({ buffer }) => buffer);
+  expect(places.length).toBeGreaterThan(8);
+  expect(new Set(places).size).toBe(1);
+  scratch.close();
 });
 
 it('a long list keeps its items and leaves no file behind', () => {
