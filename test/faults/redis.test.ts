@@ -1,13 +1,16 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { expect } from 'vitest';
 import { now } from '../../src/simulator/call-log.ts';
+import { createLink, type Link } from '../fixtures/link.ts';
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
 import type { Bend } from '../fixtures/reshoot.ts';
 import { createRig, prompts, small, until, type Process, type Rig } from '../fixtures/rig.ts';
 import { fault, type Dice } from './fault.ts';
 
-const windowMs = 2000;
+const windowMs = 3000;
 const rows = 30;
 /** Wide enough for the delivery of a busy machine: a refusal then is a slot too many. */
 const guardMs = 200;
@@ -25,20 +28,24 @@ interface Shift {
 interface ShiftOptions {
   appendonly?: boolean;
   bend?: Bend;
+  /** What the commands are told to be their Redis; by default the server's own address. */
+  url?: (server: RedisServer) => Promise<string>;
+  /** What must hold after the play. */
+  ends?: (shift: Shift) => Promise<void>;
 }
 
 /** Plays with a shift at a moment of the dice; afterwards all must be done, once, without a refusal. */
 async function duringShift(
   dice: Dice,
-  { appendonly = false, bend }: ShiftOptions,
+  { appendonly = false, bend, url, ends = expectAllDone }: ShiftOptions,
   play: (shift: Shift) => Promise<string>,
 ): Promise<string> {
   const server = await startRedis({ appendonly });
   const redis = new Redis(server.url, { maxRetriesPerRequest: null });
   redis.on('error', () => undefined);
   const rig = await createRig({
-    redisUrl: server.url,
-    limit: 12,
+    redisUrl: (await url?.(server)) ?? server.url,
+    limit: 15,
     windowMs,
     latency: { min: 100, max: 900 },
     seed: dice.between(1, 1000),
@@ -48,10 +55,10 @@ async function duringShift(
     const worker = rig.start(['worker'], tuning);
     const run = rig.start(['run', await rig.manifest(prompts(rows)), ...small], tuning);
     const before = dice.between(5, 20);
-    await until(() => rig.simulator.calls.length >= before);
+    await until(() => rig.simulator.calls.length >= before, 60_000);
     await sleep(dice.between(0, 300));
     const struck = await play({ rig, server, redis, run, worker });
-    await expectAllDone({ rig, server, redis, run, worker });
+    await ends({ rig, server, redis, run, worker });
     return struck;
   } finally {
     redis.disconnect();
@@ -61,10 +68,17 @@ async function duringShift(
 }
 
 async function expectAllDone({ rig, run, worker }: Shift): Promise<void> {
-  expect(await run.ended).toMatchObject({ code: 0 });
+  const { code, stderr } = await run.ended;
+  expect({ code, stderr }).toMatchObject({ code: 0 });
   worker.kill('SIGTERM');
   expect(await worker.ended).toMatchObject({ code: 143 });
-  expect((await rig.summary()).rows).toMatchObject({ succeeded: rows });
+  await expectDoneOnce(rig);
+}
+
+async function expectDoneOnce(rig: Rig): Promise<void> {
+  const results = await rig.results();
+  expect(results.filter(({ status }) => status !== 'succeeded' && status !== 'skipped')).toEqual([]);
+  expect(results).toHaveLength(rows);
   expect(rig.simulator.calls.filter(({ charged }) => charged)).toHaveLength(rows);
   expect(rig.simulator.calls.filter(({ outcome }) => outcome === 'rate_limited')).toEqual([]);
 }
@@ -116,5 +130,149 @@ fault('F22: a Redis that is emptied', (dice) =>
     const after = (await goesOn(rig, emptyAt + windowMs / 2)) + windowMs / 2;
     expect(after).toBeLessThan(windowMs + guardMs + 4000);
     return `${keys} keys flushed after ${sent} calls; went on after ${Math.round(after)} ms`;
+  }),
+);
+
+for (const [name, bend] of [
+  ['F23: an outage of Redis', {}],
+  ['F23: an outage of Redis far longer than the lock', { lockMs: 1000, stalledMs: 500 }],
+] as const) {
+  fault(name, (dice) =>
+    duringShift(dice, { appendonly: true, bend }, async ({ rig, server }) => {
+      const sent = rig.simulator.calls.length;
+      await server.kill();
+      const ms = dice.pick([3000, 8000, 15_000]);
+      await sleep(ms);
+      await server.restart();
+      const after = await goesOn(rig, now());
+      expect(after).toBeLessThan(windowMs + guardMs + 4000);
+      return `gone for ${ms} ms after ${sent} calls; went on ${Math.round(after)} ms after it was back`;
+    }),
+  );
+}
+
+fault('F23: the embedded Redis is killed', async (dice) => {
+  const rig = await createRig({ limit: 15, windowMs, latency: { min: 100, max: 900 } });
+  const server = async (): Promise<number> => {
+    const text = await readFile(join(rig.dir, 'state', 'redis', 'server.json'), 'utf8');
+    return (JSON.parse(text) as { pid: number }).pid;
+  };
+  try {
+    const run = rig.start(['run', await rig.manifest(prompts(rows)), ...small], { guardMs });
+    const before = dice.between(5, 20);
+    await until(() => rig.simulator.calls.length >= before, 60_000);
+    await sleep(dice.between(0, 300));
+    const first = await server();
+    process.kill(first, 'SIGKILL');
+    const killedAt = now();
+    await until(async () => (await server().catch(() => first)) !== first);
+    const back = now() - killedAt;
+    const after = (await goesOn(rig, killedAt + 100)) + 100;
+    expect(after).toBeLessThan(windowMs + guardMs + 5000);
+    expect(await run.ended).toMatchObject({ code: 0 });
+    await expectDoneOnce(rig);
+    return `process ${first} killed, another one ${Math.round(back)} ms later; went on after ${Math.round(after)} ms`;
+  } finally {
+    await rig.close();
+  }
+});
+
+if (process.env['FAULT_SEEDS'] !== undefined) {
+  fault("F23: a worker that is killed gives its rows back within a minute of the default locks'", (dice) =>
+    duringShift(
+      dice,
+      {
+        ends: async ({ rig, run }) => {
+          expect(await run.ended).toMatchObject({ code: 0 });
+          expect((await rig.summary()).rows).toMatchObject({ succeeded: rows });
+        },
+      },
+      async ({ rig, redis, run, worker }) => {
+        const hands = (): number =>
+          rig.simulator.calls.filter((call) => call.process === String(worker.pid)).length;
+        await until(() => hands() > 0 && rig.atWork() > 0);
+        worker.kill('SIGKILL');
+        const killedAt = now();
+        const left = await redis.llen('{reshoot}:edit:active');
+        expect(await run.ended).toMatchObject({ code: 0 });
+        const after = now() - killedAt;
+        expect(after).toBeLessThan(60_000);
+        return `killed with ${left} rows in hand of both; all done ${Math.round(after)} ms later`;
+      },
+    ),
+  );
+}
+
+fault('F26: Redis is frozen for twice the lock', (dice) =>
+  duringShift(dice, { bend: { lockMs: 2000, stalledMs: 1000 } }, async ({ rig, server, redis }) => {
+    const sent = rig.simulator.calls.length;
+    await server.freeze(4000);
+    const wokenAt = now();
+    await redis.ping();
+    const after = await goesOn(rig, wokenAt);
+    expect(after).toBeLessThan(windowMs + guardMs + 4000);
+    return `frozen for 4 s after ${sent} calls; went on ${Math.round(after)} ms after it was woken`;
+  }),
+);
+
+fault('F27: connections to Redis are cut again and again', (dice) =>
+  duringShift(dice, {}, async ({ redis }) => {
+    let cut = 0;
+    for (const end = now() + 4000; now() < end; await sleep(dice.between(200, 400))) {
+      cut += Number(await redis.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes'));
+    }
+    expect(cut).toBeGreaterThan(10);
+    return `${cut} connections cut in 4 s`;
+  }),
+);
+
+fault('F30: a fail-over to a replica that lacks the last writes', async (dice) => {
+  const replica = await startRedis();
+  const second = new Redis(replica.url);
+  let link: Link | undefined;
+  const url = async (server: RedisServer): Promise<string> => {
+    link = await createLink(Number(new URL(server.url).port));
+    await second.replicaof('127.0.0.1', Number(new URL(server.url).port));
+    await until(async () => (await second.info('replication')).includes('master_link_status:up'));
+    return `redis://127.0.0.1:${link.port}`;
+  };
+  try {
+    return await duringShift(dice, { url }, async ({ rig, server, redis }) => {
+      await second.replicaof('NO', 'ONE');
+      const at = now();
+      const ms = dice.between(200, 1000);
+      await sleep(ms);
+      const lost = rig.simulator.calls.filter((call) => call.at > at).length;
+      const [old, young] = await Promise.all([redis.info('commandstats'), second.dbsize()]);
+      expect(old).toContain('cmdstat_zadd');
+      await link?.lead(Number(new URL(replica.url).port));
+      link?.cut();
+      await server.kill();
+      const switchedAt = now();
+      const after = await goesOn(rig, switchedAt + 100);
+      expect(after).toBeLessThan(windowMs + guardMs + 4000);
+      return `the replica, with ${young} keys, lacked ${ms} ms and ${lost} calls; went on after ${Math.round(after)} ms`;
+    });
+  } finally {
+    second.disconnect();
+    await link?.close();
+    await replica.close();
+  }
+});
+
+fault('F31: the memory of Redis is full', (dice) =>
+  duringShift(dice, { bend: { lockMs: 3000, stalledMs: 1500 } }, async ({ rig, redis }) => {
+    const used = /^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1] ?? '1';
+    const refusals = async (): Promise<number> =>
+      Number(/^errorstat_OOM:count=(\d+)/m.exec(await redis.info('errorstats'))?.[1] ?? 0);
+    await redis.config('SET', 'maxmemory', used);
+    const ms = dice.between(2000, 5000);
+    await sleep(ms);
+    const refused = await refusals();
+    expect(refused).toBeGreaterThan(0);
+    await redis.config('SET', 'maxmemory', '0');
+    const after = await goesOn(rig, now());
+    expect(after).toBeLessThan(windowMs + guardMs + 8000);
+    return `${refused} commands refused in ${ms} ms; went on after ${Math.round(after)} ms`;
   }),
 );
