@@ -52,19 +52,30 @@ export interface Caller {
    * @returns its record as it is now; still open: no whole answer was left
    */
   adopt(output: Output, row: Pick<Row, 'output'>, call: Call): Promise<Call>;
+  /** Calls that may have left and are not yet on record as ended. */
+  inFlight(): number;
 }
 
+const takenAway = 'the row was taken away before it was sent';
 /** Charged but unusable answers in a row that stop a run. */
 const mostUnusable = 5;
 
 export function createCaller(options: CallerOptions): Caller {
   const { throttle, ledger, log } = options;
   const step = (name: Step): void => options.onStep?.(name);
+  const sending = new Set<Call>();
 
   const make = async (order: Order): Promise<Call> => {
+    const { closed, error } = await sendAndClose(order).finally(() => sending.delete(order.call));
+    if (error) await tellThrottle(order, error);
+    await settle(order, closed);
+    return closed;
+  };
+
+  /** Nothing here waits for Redis once the call is under way. */
+  const sendAndClose = async (order: Order): Promise<{ closed: Call; error?: EditError }> => {
     const { output, row, call } = order;
     const started = performance.now();
-    let closed: Call;
     try {
       const answer = await send(order);
       const { part, bin } = spoolFiles(output.storage, call);
@@ -73,25 +84,27 @@ export function createCaller(options: CallerOptions): Caller {
       });
       step('spooled');
       options.onCall(answer.ms);
-      closed = await closeAnswered(output, row, call, bin, answer);
+      return { closed: await closeAnswered(output, row, call, bin, answer) };
     } catch (error) {
       if (!(error instanceof EditError)) throw error;
       const ms = Math.round(performance.now() - started);
       options.onCall(error.disposition === 'retry-same' ? undefined : ms);
-      closed = await output.calls.close(call, failure(error, ms));
+      const closed = await output.calls.close(call, failure(error, ms));
       log.warn({ id: call.id, n: call.n, route: call.route, error: error.message }, 'call failed');
-      await tellThrottle(order, error);
+      return { closed, error };
     }
-    await settle(order, closed);
-    return closed;
   };
 
   const unstamped = (error: unknown): void => log.warn({ error: String(error) }, 'stamp failed');
 
   const send = async ({ output, call, slot, input, timeoutMs, signal }: Order): Promise<Answer> => {
     try {
-      if (!(await throttle.holds(slot)))
-        throw new EditError('not_sent', 'its credit was lost with the data of Redis');
+      const isHeld = await throttle.holds(slot, signal).catch((error: unknown) => {
+        if (signal.aborted) throw new EditError('not_sent', takenAway, { cause: error });
+        throw error;
+      });
+      if (!isHeld) throw new EditError('not_sent', 'its credit was lost with the data of Redis');
+      sending.add(call);
       return await options.client.edit({
         key: options.keys.get(call.account)?.reveal() ?? '',
         prompt: call.prompt,
@@ -102,7 +115,7 @@ export function createCaller(options: CallerOptions): Caller {
         part: spoolFiles(output.storage, call).part,
         timeoutMs,
         beforeSend() {
-          if (signal.aborted) throw new Error('the row was taken away before it was sent');
+          if (signal.aborted) throw new Error(takenAway);
           if (!throttle.isFresh(slot)) throw new Error('the slot grew too old while the connection was made');
         },
         onBegin() {
@@ -196,7 +209,7 @@ export function createCaller(options: CallerOptions): Caller {
     }
   };
 
-  return { make, adopt };
+  return { make, adopt, inFlight: () => sending.size };
 }
 
 function failure(error: EditError, ms: number): Closed {

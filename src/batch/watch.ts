@@ -39,7 +39,7 @@ export interface Watch extends Watching {
 /**
  * Waits until a run that is worked on here is finished, whoever finishes it. A stop ends a run that is ours (no further
  * call, what is in flight is finished), and leaves one that was joined.
- * @returns the run's end; undefined: stopped, and the run goes on elsewhere
+ * @returns the run's end; undefined: stopped, and the run goes on elsewhere, or Redis is silent and can't be told
  * @throws SurroundingsError when Redis, disk or API are gone for too long; the run can be taken up later
  */
 export async function watchRun(watch: Watch): Promise<End | undefined> {
@@ -47,18 +47,20 @@ export async function watchRun(watch: Watch): Promise<End | undefined> {
   const { run, how } = planned;
   const own = how !== 'joined';
   let stopping = false;
+  let cutOff = false;
   let onDeskAt = performance.now();
   for (let looks = 0; ; looks++) {
     const end = await output.runs.end(run);
     if (end) return end;
     throwIfGone(workshop);
-    if (stop.aborted && !own) return undefined;
+    if (cutOff || (stop.aborted && !own)) return undefined;
     if (performance.now() - onDeskAt > offDeskMs && !own) throw new SurroundingsError(offDesk(run));
     const toldNow = stop.aborted && !stopping;
     stopping = stop.aborted;
     if (toldNow) workshop.keepTo(run);
     // Without Redis these wait; the end and the surroundings are looked at all the same.
     if (own && (toldNow || looks % looksAWatch === 0)) void keepOn(watch).catch(() => undefined);
+    if (stopping && looks % looksAWatch === 0) void workshop.isCutOff().then((is) => (cutOff ||= is));
     // While Redis doesn't answer nobody knows.
     if (!own && looks % looksAWatch === 0) {
       const seen = (on: boolean): void => void (on && (onDeskAt = performance.now()));

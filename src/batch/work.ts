@@ -1,4 +1,5 @@
 import { totalmem } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type ClientOptions } from '../api/client.ts';
 import { version, type Config } from '../config.ts';
 import { SurroundingsError, toError, UsageError } from '../errors.ts';
@@ -69,7 +70,9 @@ export interface Workshop extends Desks {
   capacity(): number;
   /** Makes no further call for other runs than this one. */
   keepTo(run: string): void;
-  /** Finishes what is in flight and leaves; `atMostMs` bounds it. */
+  /** Is Redis silent, and nothing in flight here? Then whoever stops has nothing to wait for. */
+  isCutOff(): Promise<boolean>;
+  /** Finishes what is in flight and leaves; `atMostMs` bounds it, and a Redis that is silent then. */
   close(atMostMs: number): Promise<void>;
 }
 
@@ -77,6 +80,8 @@ export interface Workshop extends Desks {
 const leaveToOthersMs = 30_000;
 /** A job of a run that was given up here is there for others. */
 const asideMs = 10_000;
+/** Whoever stops waits no longer for Redis. */
+const byeMs = 3000;
 const feedMs = 500;
 const beatMs = 5000;
 /** Rows whose pictures are held in memory ahead of the throttle: at most 8 MB each, mostly much less. */
@@ -284,6 +289,14 @@ export async function openWorkshop(
     log,
   );
 
+  const isCutOff = async (): Promise<boolean> => {
+    const isSilent = await withDeadline(redis.ping(), byeMs).then(
+      () => false,
+      () => true,
+    );
+    return isSilent && caller.inFlight() === 0;
+  };
+
   return {
     ...desks,
     health,
@@ -313,20 +326,31 @@ export async function openWorkshop(
       return false;
     },
     failed: () => [...aside],
+    isCutOff,
     keepTo(run) {
       onlyRun = run;
       leaving.abort(new Error('this process makes calls for its own run only'));
     },
     async close(atMostMs) {
+      let isOver = false;
+      const cutOff = async (): Promise<void> => {
+        for (;;) {
+          const isCut = await isCutOff();
+          if (isOver) return closed;
+          if (isCut) throw new Error('Redis does not answer');
+          await sleep(500, undefined, { ref: false });
+        }
+      };
       const closed = (async () => {
-        await feeding?.stop();
-        await worker?.close();
+        // Together: without Redis the first never ends, and the second takes away what is not sent.
+        await Promise.all([feeding?.stop(), worker?.close()]);
         await beating.stop();
         await feeder.close();
         await desk.leave();
+        isOver = true;
         await desks.leave();
       })();
-      await withDeadline(closed, atMostMs).catch((error: unknown) => {
+      await withDeadline(Promise.race([closed, cutOff()]), atMostMs).catch((error: unknown) => {
         log.warn({ error: toError(error).message }, 'left without a proper goodbye');
         redis.disconnect();
       });

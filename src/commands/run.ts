@@ -4,6 +4,7 @@ import { openWorkshop, type Tuning, type Workshop } from '../batch/work.ts';
 import type { Config } from '../config.ts';
 import { exitCodes, SurroundingsError, type ExitCode } from '../errors.ts';
 import { createLog } from '../log.ts';
+import { withDeadline } from '../queue/connect.ts';
 import type { DeskRun } from '../queue/desk.ts';
 import type { End } from '../records/runs.ts';
 import { shown, summaryText } from '../report/text.ts';
@@ -62,8 +63,8 @@ export async function workOn(
     const end = await watchRun({ workshop, output, planned, config, stop: io.stop, onLook });
     progress.close();
     if (end) return conclude(end, flags, io);
-    const isAlone = (await workshop.desk.living()).length < 2;
-    io.err(isAlone ? nobodyLeft(planned) : goesOn(planned.run));
+    const living = await withDeadline(workshop.desk.living(), 2000).catch(() => []);
+    io.err(living.length < 2 ? nobodyLeft(planned) : goesOn(planned.run));
     return signalCode(io.stop);
   } catch (error) {
     if (!(error instanceof SurroundingsError)) throw error;

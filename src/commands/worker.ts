@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openWorkshop, type Tuning, type Workshop } from '../batch/work.ts';
 import type { Config } from '../config.ts';
@@ -34,10 +35,13 @@ export async function worker(
   for (const worry of workshop.worries) log.warn({ worry }, 'Redis');
   workshop.start();
   log.info('working');
+  // Whoever is told to stop doesn't wait for Redis.
+  const told = io.stop.aborted ? Promise.resolve() : once(io.stop, 'abort');
+  const hasWork = (): Promise<unknown> => Promise.race([workshop.hasWork(), told.then(() => true)]);
   try {
     for (let idle = 0; !io.stop.aborted && !(flags.drain && idle > 10);) {
       await sleep(200);
-      idle = (await workshop.hasWork()) ? 0 : idle + 1;
+      idle = (await hasWork()) ? 0 : idle + 1;
     }
   } finally {
     await workshop.close(goodbyeMs);

@@ -67,8 +67,9 @@ export interface Throttle {
   /**
    * Do the books still hold the slot's credit? Asked once the call is on record: books that are made again later have it
    * from there, and those that were made again before, without it, don't.
+   * @throws the signal's reason, at once, when it is aborted
    */
-  holds(slot: Slot): Promise<boolean>;
+  holds(slot: Slot, signal: AbortSignal): Promise<boolean>;
   /** The request begins to leave now: a server that counts its head counts it here. */
   stamp(slot: Slot): Promise<void>;
   /**
@@ -178,7 +179,10 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     },
     isFresh: (slot) =>
       slot.connection === connection && performance.now() - slot.takenAt <= slotLifeMs(window),
-    holds: async (slot) => (await redis.eval(scripts.holds, 2, ...runKeys(slot.run), slot.call)) === 1,
+    async holds(slot, signal) {
+      const asked = redis.eval(scripts.holds, 2, ...runKeys(slot.run), slot.call);
+      return (await Promise.race([asked, aborted(signal, asked)])) === 1;
+    },
     async stamp(slot) {
       const entry = logEntry(slot.run, slot.call);
       await redis.eval(scripts.stamp, 1, keys.log(slot.account), entry, window);

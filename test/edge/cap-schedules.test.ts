@@ -218,7 +218,7 @@ async function play(schedule: Schedule): Promise<void> {
       yield;
       const ending = endings_();
       let sent: Send | undefined;
-      if (ending !== 'not_sent' && (await throttle.holds(got))) {
+      if (ending !== 'not_sent' && (await throttle.holds(got, new AbortController().signal))) {
         yield;
         if (throttle.isFresh(got)) {
           sends.push((sent = { call }));

@@ -203,6 +203,35 @@ if (process.env['FAULT_SEEDS'] !== undefined) {
   );
 }
 
+fault('F25: Redis is killed, then the processes are told to stop', (dice) => {
+  const again = async ({ rig, server }: Shift): Promise<void> => {
+    await server.restart();
+    expect(await rig.run(['run', join(rig.dir, 'manifest.csv'), ...small], { guardMs })).toMatchObject({
+      code: 0,
+    });
+    await expectDoneOnce(rig);
+  };
+  return duringShift(dice, { ends: again }, async ({ rig, server, run, worker }) => {
+    const sent = rig.atWork();
+    await server.kill();
+    await sleep(dice.between(0, 500));
+    const toldAt = now();
+    const ends = await Promise.all(
+      [run, worker].map(async (process) => {
+        process.kill('SIGTERM');
+        const { code, stderr } = await process.ended;
+        return { code, stderr, ms: now() - toldAt };
+      }),
+    );
+    for (const { code, stderr, ms } of ends) {
+      expect({ code, stderr }).toMatchObject({ code: 143 });
+      expect(ms).toBeLessThan(30_000);
+    }
+    const [first, second] = ends.map(({ ms }) => Math.round(ms));
+    return `killed with ${sent} calls in flight; the run ended after ${first} ms, the worker after ${second} ms`;
+  });
+});
+
 fault('F26: Redis is frozen for twice the lock', (dice) =>
   duringShift(dice, { bend: { lockMs: 2000, stalledMs: 1000 } }, async ({ rig, server, redis }) => {
     const sent = rig.simulator.calls.length;
