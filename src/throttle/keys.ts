@@ -27,3 +27,6 @@ export function throttleKeys(namespace: string, origin: string): ThrottleKeys {
 
 /** A call's entry in the logs of its account. Runs into different outputs name their calls alike. */
 export const logEntry = (run: string, call: string): string => `${run}:${call}`;
+
+/** What Redis must hold at a key of ours. */
+export const kindOf = (key: string): 'zset' | 'hash' => (/:(log|ends|paid)$/.test(key) ? 'zset' : 'hash');

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
 import { exitCodes, type ErrorCode, type ExitCode } from '../errors.ts';
+import { evaluate } from './evaluate.ts';
 import { logEntry, type ThrottleKeys } from './keys.ts';
 import { slotLifeMs } from './policy.ts';
 import { alike, cancel, isWhole, rebuild, repay, stop, turn } from './scripts.ts';
@@ -84,11 +85,10 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     const { cap = -1, budget, charged, unknown, extra, state } = books;
     const counts = [start ? 1 : 0, moves ?? '', cap, budget, charged, unknown, extra];
     const cancelling = [exitCodes.cancelled, cancelled];
-    const done = await redis.eval(
+    const done = await evaluate(
+      redis,
       rebuild,
-      2,
-      keys.ledger(run),
-      keys.open(run),
+      [keys.ledger(run), keys.open(run)],
       ...counts,
       state,
       ...cancelling,
@@ -143,7 +143,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     async mend(run, books) {
       await write(run, books, false);
     },
-    isWhole: async (run) => (await redis.eval(isWhole, 1, keys.ledger(run))) === 1,
+    isWhole: async (run) => (await evaluate(redis, isWhole, [keys.ledger(run)])) === 1,
     async state(run) {
       const [state, code, reason] = await redis.hmget(keys.ledger(run), 'state', 'stop_code', 'stop_reason');
       if (!state) return undefined;

@@ -2,13 +2,15 @@
  * The throttle's decisions in Redis, each atomic, each safe to be sent twice. Redis' own clock is the only one.
  *
  * An account's `log` (ZSET: run and call → when its request began, of the last five windows: the forecast needs those
- * whose call is out), `ends` (the same of when its last byte left, of the last window) and `state` (hash): `paused`
- * until when, `cap` lowered to and `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and
- * `probed` when last tried, `refusing` since when, `firewall` 403s in a row, `server` whose log is whole, `left` the
- * server that was stopped properly.
+ * whose call is out; beside them a member that is no call, at 0, which tells a log from one that was deleted), `ends`
+ * (the same of when its last byte left, of the last window) and `state` (hash): `paused` until when, `cap` lowered to
+ * and `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and `probed` when last tried,
+ * `refusing` since when, `firewall` 403s in a row, `server` whose log is whole, `left` the server that was stopped
+ * properly, `slot_at` when it last gave a slot.
  * Beside its log lies `paid` (ZSET: run and call → when, of the last 26 hours: calls charged, unknown or in flight).
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
- * `unusable` in a row, `moves` of credits so far, `alike` rows in a row with the error `alike_code`, `stop_code`, `stop_reason`; `open` (hash): call → what it holds, so that it counts once.
+ * `unusable` in a row, `moves` of credits so far, `alike` rows in a row with the error `alike_code`, `stop_code`, `stop_reason`,
+ * `slot_at:<account>` as above; `open` (hash): call → what it holds, so that it counts once.
  */
 
 const clock = `
@@ -48,6 +50,17 @@ local function restUntil(known, left, lost, width)
 end
 `;
 
+/**
+ * Has an account given slots since then? Asked where its log is gone: somebody has deleted it. Both its state and the
+ * run's ledger remember, lest they be gone together.
+ */
+const slots = `
+local function gaveSlots(state, ledger, account, since)
+  local last = {redis.call('HGET', state, 'slot_at'), redis.call('HGET', ledger, 'slot_at:' .. account)}
+  return (tonumber(last[1]) or 0) > since or (tonumber(last[2]) or 0) > since
+end
+`;
+
 /** Calls of an account that were charged, are unknown or in flight since a moment. */
 const paid = `
 local function paidKey(log) return log .. ':paid' end
@@ -65,7 +78,7 @@ const paidMs = 26 * 3_600_000;
  * logs, then each account's name, then the cap of an account's day (-1: none) and when that day began.
  * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons (`day_spent`: beside them accounts at their caps of the day) | parked meanwhile, reasons (calls are in flight) | cap | budget | day, ms (the accounts' caps of the day are reached) | paused | cancelled | stopped | rebuild
  */
-export const take = `${clock}${books}${guard}${rest}${paid}
+export const take = `${clock}${books}${guard}${rest}${slots}${paid}
 local call, extra = ARGV[1], ARGV[2] == '1'
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local longest, probeAfter, life, entry = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
@@ -112,6 +125,15 @@ for i = 3, #KEYS, 2 do
       redis.call('HSET', state, 'paused', ms(till))
     end
   end
+  if not redis.call('ZSCORE', log, '') then
+    local width = window + guardOf(state, base, widest)
+    if gaveSlots(state, KEYS[1], ARGV[10 + (i - 1) / 2], now - width - life) then
+      s[1] = math.max(tonumber(s[1]) or 0, now + width)
+      redis.call('HSET', state, 'paused', ms(s[1]))
+    end
+    redis.call('ZADD', log, 0, '')
+    redis.call('PEXPIRE', log, window * 6)
+  end
   local paused, most = tonumber(s[1]), math.min(limit, tonumber(s[2]) or limit)
   if paused and paused > now + longest then
     redis.call('HDEL', state, 'paused')
@@ -131,7 +153,7 @@ for i = 3, #KEYS, 2 do
       most = math.min(limit, most + math.ceil(limit / 30))
       redis.call('HSET', state, 'cap', most, 'cap_at', ms(now))
     end
-    redis.call('ZREMRANGEBYSCORE', log, '-inf', ms(now - 5 * window))
+    redis.call('ZREMRANGEBYSCORE', log, '(0', ms(now - 5 * window))
     local since = '(' .. ms(now - width)
     local n = redis.call('ZCOUNT', log, since, '+inf')
     if most - n > free then
@@ -159,6 +181,8 @@ redis.call('PEXPIRE', paidKey(KEYS[best]), ${paidMs})
 local account = ARGV[10 + (best - 1) / 2]
 redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
 redis.call('HINCRBY', KEYS[1], 'moves', 1)
+redis.call('HSET', KEYS[1], 'slot_at:' .. account, ms(now))
+redis.call('HSET', KEYS[best + 1], 'slot_at', ms(now))
 return {'slot', account}
 `;
 

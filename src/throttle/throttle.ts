@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import pLimit from 'p-limit';
 import type { ErrorCode } from '../errors.ts';
 import type { Charge } from '../model.ts';
+import { evaluate } from './evaluate.ts';
 import { logEntry, type ThrottleKeys } from './keys.ts';
 import {
   guardMs,
@@ -124,10 +125,10 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       probeAfterMs(window),
       slotLifeMs(window),
     ];
-    const reply = await redis.eval(
+    const reply = await evaluate(
+      redis,
       scripts.take,
-      names.length,
-      ...names,
+      names,
       call,
       extra ? 1 : 0,
       ...numbers,
@@ -165,7 +166,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
 
   const giveBack = async (slot: Slot): Promise<void> => {
     const names = [keys.log(slot.account), keys.open(slot.run)];
-    await redis.eval(scripts.giveBack, 2, ...names, slot.call, logEntry(slot.run, slot.call));
+    await evaluate(redis, scripts.giveBack, names, slot.call, logEntry(slot.run, slot.call));
   };
 
   return {
@@ -180,18 +181,18 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     isFresh: (slot) =>
       slot.connection === connection && performance.now() - slot.takenAt <= slotLifeMs(window),
     async holds(slot, signal) {
-      const asked = redis.eval(scripts.holds, 2, ...runKeys(slot.run), slot.call);
+      const asked = evaluate(redis, scripts.holds, runKeys(slot.run), slot.call);
       return (await Promise.race([asked, aborted(signal, asked)])) === 1;
     },
     async stamp(slot) {
       const entry = logEntry(slot.run, slot.call);
-      await redis.eval(scripts.stamp, 1, keys.log(slot.account), entry, window);
+      await evaluate(redis, scripts.stamp, [keys.log(slot.account)], entry, window);
     },
     async end(slot) {
       const names = [keys.ends(slot.account), keys.state(slot.account)];
       const entry = logEntry(slot.run, slot.call);
       const ask = (): Promise<unknown> =>
-        redis.eval(scripts.end, 2, ...names, entry, limit, window, ...guards);
+        evaluate(redis, scripts.end, names, entry, limit, window, ...guards);
       const last = performance.now() + longestHoldMs(window);
       const patienceMs = Math.min(slotLifeMs(window), longestHoldMs(window));
       for (;;) {
@@ -210,7 +211,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       const useless = unusable === undefined ? '' : Number(unusable);
       for (;;) {
         const facts = [charged, useless, Number(answered), Number(sent), logEntry(slot.run, slot.call)];
-        const reply = await redis.eval(scripts.settle, names.length, ...names, slot.call, ...facts);
+        const reply = await evaluate(redis, scripts.settle, names, slot.call, ...facts);
         const [answer, inARow] = reply as string[];
         if (answer === 'ok') return Number(inARow);
         await mend(slot.run);
@@ -221,7 +222,7 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       const held = await redis.hget(keys.open(run), call);
       if (held === null) return;
       const names = [keys.log(held.slice(2)), keys.open(run)];
-      await redis.eval(scripts.drop, 2, ...names, call, logEntry(run, call), slotLifeMs(window));
+      await evaluate(redis, scripts.drop, names, call, logEntry(run, call), slotLifeMs(window));
     },
     async refused(slot, retryAfterMs) {
       const numbers = [
@@ -232,10 +233,10 @@ export function createThrottle(options: ThrottleOptions): Throttle {
         refusingForMs(window),
       ];
       const names = [keys.log(slot.account), keys.state(slot.account)];
-      await redis.eval(scripts.refused, 2, ...names, slot.call, ...numbers);
+      await evaluate(redis, scripts.refused, names, slot.call, ...numbers);
     },
     async park(account, code, times) {
-      await redis.eval(scripts.park, 1, keys.state(account), code, times);
+      await evaluate(redis, scripts.park, [keys.state(account)], code, times);
     },
   };
 }

@@ -5,6 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 import { createAccounts, sealLogs } from '../../src/throttle/accounts.ts';
 import { logEntry, throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
 import { createLedger, type Books, type Ledger } from '../../src/throttle/ledger.ts';
+import { paidKey } from '../../src/throttle/scripts.ts';
 import {
   createThrottle,
   type NoSlot,
@@ -95,7 +96,7 @@ async function waits(throttle: Throttle, call: string, ms = 150): Promise<boolea
   return turn;
 }
 
-const logged = (account = 'a'): Promise<string[]> => redis.zrange(keys.log(account), '0', '-1');
+const logged = (account = 'a'): Promise<string[]> => redis.zrange(keys.log(account), '(0', '+inf', 'BYSCORE');
 const entry = (call: string): string => logEntry(run, call);
 const state = (field: string, account = 'a'): Promise<string | null> =>
   redis.hget(keys.state(account), field);
@@ -734,5 +735,31 @@ describe('a Redis that lost writes', () => {
     const again = await slotOf(throttle, 'call-1');
     expect(again.fresh).toBe(false);
     expect(throttle.isFresh(again)).toBe(true);
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['deleted', () => redis.del(keys.log('a'))],
+    [
+      'deleted with all its account had',
+      () => redis.del(keys.log('a'), paidKey(keys.log('a')), keys.state('a')),
+    ],
+    ['deleted with its run', () => redis.del(keys.log('a'), keys.ledger(run), keys.open(run))],
+    ['overwritten', () => redis.set(keys.log('a'), 'nonsense')],
+  ])('whose log was %s lets the account rest a window (F34)', async (_how, lose) => {
+    const windowMs = 1000;
+    const mend = (run: string): Promise<void> => ledger.mend(run, empty);
+    const throttle = throttleOf({ windowMs, mend });
+    const returned = await slotOf(throttle, 'call-0');
+    await throttle.settle(returned, { ...free, sent: false });
+    // A log that is empty is no lost one.
+    expect(await waits(throttle, 'call-1', 500)).toBe(false);
+    const sent = await slotOf(throttle, 'call-2');
+    await lose();
+    // What is under way comes back into the log, and makes it no whole one.
+    await throttle.stamp(sent);
+    const asked = performance.now();
+    await slotOf(throttle, 'call-3');
+    expect(performance.now() - asked).toBeGreaterThan(windowMs - 50);
+    expect(await waits(throttle, 'call-4', 500)).toBe(false);
   });
 });

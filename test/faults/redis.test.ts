@@ -305,3 +305,38 @@ fault('F31: the memory of Redis is full', (dice) =>
     return `${refused} commands refused in ${ms} ms; went on after ${Math.round(after)} ms`;
   }),
 );
+
+/** What may happen to the throttle's keys, which a sliding window would be open without. */
+const losses: Record<string, (redis: Redis, keys: string[]) => Promise<unknown>> = {
+  'log deleted': (redis, keys) => redis.del(keys.filter((key) => key.endsWith(':log'))),
+  'logs deleted': (redis, keys) => redis.del(keys.filter((key) => key.includes(':log'))),
+  'state deleted': (redis, keys) => redis.del(keys.filter((key) => key.endsWith(':state'))),
+  'account deleted': (redis, keys) => redis.del(keys.filter((key) => key.includes(':account:'))),
+  'ledger deleted': (redis, keys) => redis.del(keys.filter((key) => key.endsWith(':ledger'))),
+  'all deleted': (redis, keys) => redis.del(keys),
+  'all kept for ever': (redis, keys) => Promise.all(keys.map((key) => redis.persist(key))),
+  'log nonsense': (redis, keys) =>
+    Promise.all(keys.filter((key) => key.includes(':log')).map((key) => redis.set(key, 'nonsense'))),
+  'all nonsense': (redis, keys) => Promise.all(keys.map((key) => redis.set(key, 'nonsense'))),
+  'state nonsense': (redis, keys) =>
+    Promise.all(
+      keys
+        .filter((key) => key.endsWith(':state'))
+        .map((key) =>
+          redis.hset(key, { paused: 'x', cap: 'x', cap_at: 'x', guard: 'x', guard_at: 'x', refusing: 'x' }),
+        ),
+    ),
+};
+
+fault("F34: the throttle's keys are lost or spoilt", (dice) =>
+  duringShift(dice, {}, async ({ rig, redis }) => {
+    const [name, lose] = dice.pick(Object.entries(losses));
+    const keys = await redis.keys('{reshoot}:*');
+    const own = keys.filter((key) => /:account:|:run:.*:(ledger|open)$/.test(key));
+    expect(own.length).toBeGreaterThan(2);
+    const sent = rig.simulator.calls.length;
+    await lose(redis, own);
+    const after = await goesOn(rig, now());
+    return `${name} of ${own.length} keys after ${sent} calls; the next call came ${Math.round(after)} ms later`;
+  }),
+);

@@ -156,7 +156,7 @@ async function lateness(): Promise<number> {
   const keys = throttleKeys('reshoot', baseUrl());
   const late = await Promise.all(
     accountNames().map(async (account) => {
-      const entries = await client.zrange(keys.log(account), '0', '-1', 'WITHSCORES');
+      const entries = await client.zrange(keys.log(account), '(0', '+inf', 'BYSCORE', 'WITHSCORES');
       const stamps = entries.filter((_, i) => i % 2 === 1).map(Number);
       const counted = ours().filter((call) => call.account === account);
       const times = counted.map(({ at }) => at).sort((a, b) => a - b);
