@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { makeFinished, makeManifests, type Manifests } from '../catalogue.ts';
 import { measure, type Usage } from '../measure.ts';
 import type { Part, RunOptions } from '../part.ts';
-import { startDesk, startSimulator } from '../servers.ts';
+import { startDesk, startSimulator, type Desk, type Server } from '../servers.ts';
 import { markdownTable, megabytes, percent, seconds, whole } from '../words.ts';
 
 const sizes = [100_000, 1_000_000];
@@ -43,43 +43,67 @@ export const scale: Part<Figures> = { name: 'scale', title: 'A million rows', ru
 
 async function run({ quick, folder, say }: RunOptions): Promise<Figures> {
   const figures: Figures = { stages: [], sizes: [] };
-  for (const rows of quick ? [10_000] : sizes) {
-    say(`scale: ${whole(rows)} rows, their pictures and a finished output are made`);
-    const place = join(folder, String(rows));
-    const manifests = makeManifests(place, rows);
-    const api = await startSimulator({ calls: 1000, windowMs: 60_000, latencyMs: 1 });
-    const desk = await startDesk();
-    try {
-      await makeFinished(manifests, join(place, 'out'), rows, api.url);
-      const env = {
-        SPIDERHUBS_API_KEY: 'sk_live_bench',
-        SPIDERHUBS_BASE_URL: api.url,
-        REDIS_URL: desk.url,
-        RESHOOT_STATE_DIR: join(place, 'state'),
-      };
-      for (const [what, args, codes] of commandsOn(manifests)) {
-        const name = what.replaceAll(/\W+/g, '-');
-        const cwd = join(place, 'log', name);
-        await mkdir(cwd, { recursive: true });
-        // Else what was submitted would be worked on as well.
-        const command = {
-          args: [process.execPath, bin, ...args],
-          env: { ...env, RESHOOT_NAMESPACE: name },
-          cwd,
-        };
-        const usage = await measure(command, { timeoutMs: patienceMs, everyMs: 100 });
-        if (usage.code === null || !codes.includes(usage.code))
-          throw new Error(`${what}, ${rows} rows: exit ${usage.code}; see ${join(cwd, 'log')}`);
-        figures.stages.push(stageOf(rows, what, usage));
-        say(`scale: ${what}: ${seconds(usage.ms)}, ${megabytes(usage.processes[0]?.peakMb ?? 0)}`);
-      }
-      figures.sizes.push({ rows, redisMb: await peakOf(desk.url), calls: api.calls.length });
-    } finally {
-      await desk.close();
-      await api.close();
+  const scenes: Scene[] = [];
+  try {
+    for (const rows of quick ? [10_000] : sizes) {
+      say(`scale: ${whole(rows)} rows, their pictures and a finished output are made`);
+      scenes.push(await makeScene(join(folder, String(rows)), rows));
     }
+    say('scale: measuring begins');
+    for (const scene of scenes) await measureScene(scene, figures, say);
+  } finally {
+    for (const { desk, api } of scenes) await Promise.all([desk.close(), api.close()]);
   }
   return figures;
+}
+
+/** A finished output of so many rows, and what its runs need. */
+interface Scene {
+  rows: number;
+  place: string;
+  manifests: Manifests;
+  api: Server;
+  desk: Desk;
+}
+
+async function makeScene(place: string, rows: number): Promise<Scene> {
+  const manifests = makeManifests(place, rows);
+  const api = await startSimulator({ calls: 1000, windowMs: 60_000, latencyMs: 1 });
+  const desk = await startDesk();
+  await makeFinished(manifests, join(place, 'out'), rows, api.url);
+  return { rows, place, manifests, api, desk };
+}
+
+async function measureScene(
+  { rows, place, manifests, api, desk }: Scene,
+  figures: Figures,
+  say: RunOptions['say'],
+): Promise<void> {
+  const env = {
+    SPIDERHUBS_API_KEY: 'sk_live_bench',
+    SPIDERHUBS_BASE_URL: api.url,
+    REDIS_URL: desk.url,
+    RESHOOT_STATE_DIR: join(place, 'state'),
+  };
+  for (const [what, args, codes] of commandsOn(manifests)) {
+    const name = what.replaceAll(/\W+/g, '-');
+    const cwd = join(place, 'log', name);
+    await mkdir(cwd, { recursive: true });
+    // Else what was submitted would be worked on as well.
+    const command = {
+      args: [process.execPath, bin, ...args],
+      env: { ...env, RESHOOT_NAMESPACE: name },
+      cwd,
+    };
+    const usage = await measure(command, { timeoutMs: patienceMs, everyMs: 100 });
+    if (usage.code === null || !codes.includes(usage.code))
+      throw new Error(`${what}, ${rows} rows: exit ${usage.code}; see ${join(cwd, 'log')}`);
+    figures.stages.push(stageOf(rows, what, usage));
+    say(
+      `scale: ${whole(rows)}: ${what}: ${seconds(usage.ms)}, ${megabytes(usage.processes[0]?.peakMb ?? 0)}`,
+    );
+  }
+  figures.sizes.push({ rows, redisMb: await peakOf(desk.url), calls: api.calls.length });
 }
 
 /** What is measured, its arguments, and how it may end. */
