@@ -143,6 +143,7 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
   };
   if (state === '') return index;
   const runs = new Map<string, number>();
+  let isDamaged = false;
   for await (const block of lineBlocks(files, indexName)) {
     for (const { from, bytes } of block) {
       const found = readHead(bytes);
@@ -151,8 +152,11 @@ export async function loadIndex(files: RecordFiles): Promise<Index> {
         add(index, found, from, bytes.length, numberOf(found.run, runs));
       const whole = found ? undefined : readBucketLine(bytes);
       if (whole) index.buckets.set(whole.bucket, whole.changedMs);
+      isDamaged ||= !found && !whole;
     }
   }
+  // Some row may have lost its line, and without it would look like one that never had a call.
+  if (isDamaged) index.buckets.clear();
   index.runs = [...runs.keys()];
   return index;
 }

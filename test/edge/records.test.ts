@@ -241,6 +241,14 @@ describe('stories', () => {
       expect(asked).toEqual(['.reshoot/calls', `.reshoot/calls/${bucketOf('sofa')}`]);
     });
 
+    it('do not believe that a damaged index has a line of every row', async () => {
+      const text = await readFile(index(), 'utf8');
+      await writeFile(index(), text.replace(`"key":"${keyOf('chair')}"`, '"key":"?"'));
+      expect(Object.keys(await storiesOf(createCalls(storage)))).toHaveLength(3);
+      await createCalls(storage).reindex(none());
+      expect((await bucketsOf()).toSorted()).toEqual([bucketOf('chair'), bucketOf('lamp')].toSorted());
+    });
+
     it('see every call that is opened afterwards, and every row that is held', async () => {
       const before = await calls.stories();
       await calls.open(callOf({ n: 2 }));
