@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -8,7 +8,7 @@ import type { Row } from '../../src/model.ts';
 import { keyOf, type Call } from '../../src/records/call.ts';
 import { createCalls, type Calls } from '../../src/records/calls.ts';
 import { createContents } from '../../src/records/content.ts';
-import { toLine } from '../../src/records/index-file.ts';
+import { toLine, type LineFacts } from '../../src/records/index-file.ts';
 import {
   createRuns,
   newRunId,
@@ -104,6 +104,45 @@ describe('call records', () => {
     expect(await calls.story('chair')).toEqual([{ ...closed, on_unknown: 'hold' }]);
   });
 
+  it.each([
+    ['is gone', undefined],
+    ['was cut off', '{"v":1,"run":"r1","id":"cha'],
+  ])('are written anew by who made them where their file %s', async (_how, text) => {
+    await calls.open(callOf());
+    await rm(join(folderOf('chair'), '1.json'));
+    if (text !== undefined) await writeFile(join(folderOf('chair'), '1.json'), text);
+    const closed = callOf({ closed: endings.picture });
+    expect(await calls.close(callOf(), endings.picture)).toEqual(closed);
+    expect(await calls.story('chair')).toEqual([closed]);
+  });
+
+  it('are found by when they were opened, whatever is damaged beside them', async () => {
+    const now = Date.now();
+    const startedAt = (ms: number): string => new Date(now + ms).toISOString();
+    for (const [id, ms] of [
+      ['lamp', 0],
+      ['chair', 1],
+      ['sofa', 5000],
+    ] as const)
+      await calls.open(callOf({ id, started_at: startedAt(ms) }));
+    await calls.open(callOf({ n: 2, started_at: startedAt(-1) }));
+    await calls.open(callOf({ id: 'desk' }));
+    await writeFile(join(folderOf('desk'), '1.json'), 'cut o');
+    const found = async (since: number): Promise<string[]> =>
+      (await listOf(calls.since(since))).map(({ id, n }) => `${id} ${n}`).toSorted();
+    expect(await found(now)).toEqual(['chair 1', 'sofa 1']);
+    // What was opened by a clock that is half a minute behind that of the disk, and ahead of it.
+    for (const ago of [30_000, -30_000]) {
+      const at = new Date(now - ago);
+      await utimes(folderOf('chair'), at, at);
+      await utimes(join(folderOf('chair'), '..'), at, at);
+      expect(await found(now)).toEqual(['chair 1', 'sofa 1']);
+    }
+    const longAgo = new Date(now - 3_600_000);
+    await utimes(folderOf('chair'), longAgo, longAgo);
+    expect(await found(now)).toEqual(['sofa 1']);
+  });
+
   it('stay below their folder and apart, whatever an id is made of', async () => {
     const hostile = [
       '',
@@ -135,7 +174,7 @@ describe('call records', () => {
     await calls.open(callOf());
     await writeFile(join(folderOf('chair'), '1.json'), text);
     await expect(calls.story('chair')).rejects.toThrow(SurroundingsError);
-    await expect(calls.story('chair')).rejects.toThrow('1.json: this call record is damaged');
+    await expect(calls.story('chair')).rejects.toThrow(/1\.json: this call record is damaged.*Restore it/);
     await expect(storiesOf()).rejects.toThrow(SurroundingsError);
   });
 });
@@ -249,6 +288,25 @@ describe('stories', () => {
       expect((await bucketsOf()).toSorted()).toEqual([bucketOf('chair'), bucketOf('lamp')].toSorted());
     });
 
+    it('tell by their dates that nothing has changed, once no call is open', async () => {
+      expect(await calls.reindex(none())).toBeUndefined();
+      await calls.close(callOf({ id: 'sofa' }), endings.picture);
+      for (const folder of [folderOf('sofa'), join(folderOf('sofa'), '..')])
+        await utimes(folder, longAgo, longAgo);
+      const state = await calls.reindex(none());
+      expect(state).toMatch(/^[0-9a-f]{64}$/);
+      const [written, { mtimeMs }] = [await readFile(index()), await stat(index())];
+      expect(await calls.reindex(none())).toBe(state);
+      expect([await readFile(index()), (await stat(index())).mtimeMs]).toEqual([written, mtimeMs]);
+      for (const of of [calls, createCalls(storage)]) {
+        expect(await of.state()).toBe(state);
+        expect((await of.stories()).state).toBe(state);
+      }
+      await calls.open(callOf({ n: 2 }));
+      expect(await calls.state()).not.toBe(state);
+      expect((await calls.stories()).state).toBe(await calls.state());
+    });
+
     it('see every call that is opened afterwards, and every row that is held', async () => {
       const before = await calls.stories();
       await calls.open(callOf({ n: 2 }));
@@ -327,6 +385,43 @@ describe('stories', () => {
     expect(await listOf(stories.all(({ run }) => run === 'another'))).toHaveLength(1);
   });
 
+  it('tell of each line when and by whom its last call was made, and how many pictures it has', async () => {
+    const lines: Record<string, Partial<Call>[]> = {
+      stool: [
+        { run: 'r1', closed: endings.picture },
+        { run: 'r3', closed: endings.timeout },
+      ],
+      desk: [
+        { run: 'r2', closed: endings.picture },
+        { run: 'r2', closed: endings.picture },
+      ],
+      bench: [{ run: 'r3', closed: endings.server_error }],
+    };
+    const at = (id: string, n: number): string => new Date(Date.UTC(2026, 9, id.length, n)).toISOString();
+    for (const [id, made] of Object.entries(lines)) {
+      for (const [i, call] of made.entries())
+        await calls.open(callOf({ ...call, id, n: i + 1, started_at: at(id, i + 1) }));
+      await aged(id);
+    }
+    const asked = async function* (): AsyncGenerator<string> {
+      yield* Object.keys(lines);
+    };
+    await calls.reindex(asked());
+    const facts: LineFacts[] = [];
+    const stories = await createCalls(storage).stories();
+    await listOf(stories.all((of) => facts.push(of) > 0));
+    expect(facts.slice(0, 3)).toEqual([
+      { run: 'r3', at: Date.parse(at('stool', 2)), pictures: 1 },
+      { run: 'r2', at: Date.parse(at('desk', 2)), pictures: 2 },
+      { run: 'r3', at: Date.parse(at('bench', 1)), pictures: 0 },
+    ]);
+    const of3 = (some: typeof stories.all) => listOf(some(({ run }) => run === 'r3'));
+    for (const some of [stories.all, stories.unasked])
+      expect((await of3(some)).map(({ id }) => id)).toEqual(['stool', 'bench', 'sofa']);
+    await stories.of('bench');
+    expect((await of3(stories.unasked)).map(({ id }) => id)).toEqual(['stool', 'sofa']);
+  });
+
   it('are one a row, however often its id was asked for, and however many lines it has', async () => {
     const asked = async function* (): AsyncGenerator<string> {
       yield* ['chair', 'lamp', 'chair', 'lamp'];
@@ -348,7 +443,9 @@ describe('stories', () => {
 
   it('mind no strange file among the records', async () => {
     await writeFile(join(out, '.reshoot/calls/.DS_Store'), 'x');
-    await writeFile(join(folderOf('chair'), 'notes.txt'), 'x');
+    for (const name of ['notes.txt', 'copy of 1.json', '1.json.bak'])
+      await writeFile(join(folderOf('chair'), name), 'x');
+    expect(await calls.story('chair')).toHaveLength(1);
     await writeFile(join(folderOf('chair'), '..', 'x'), 'x');
     expect(Object.keys(await storiesOf()).toSorted()).toEqual(['chair', 'lamp', 'sofa']);
     await calls.reindex(none());
