@@ -132,7 +132,14 @@ export async function indexState(files: RecordFiles): Promise<string> {
 }
 
 export async function loadIndex(files: RecordFiles): Promise<Index> {
-  const state = await indexState(files);
+  for (;;) {
+    const index = await readIndex(files, await indexState(files));
+    // Of two files each read in part, some row's line may be in neither part.
+    if ((await indexState(files)) === index.state) return index;
+  }
+}
+
+async function readIndex(files: RecordFiles, state: string): Promise<Index> {
   const index: Index = {
     lines: new KeyTable(),
     count: 0,
