@@ -190,7 +190,10 @@ it('a plan is not begun any more once its user has stopped it', async () => {
 
 describe('a run whose output fails', () => {
   it('takes nothing from the runs of others, and can be cancelled', async () => {
-    await open({ latency: steady(200), books: false });
+    await open({
+      latency: steady(200),
+      except: { I1: 'a report cannot be written', I2: 'what stands in its way' },
+    });
     const file = await rig.manifest(prompts(3));
     const bad = await submitted([file, '-o', 'bad', '--size', '64x64']);
     // Its report can never be written.
@@ -222,7 +225,7 @@ describe('a run whose output fails', () => {
   });
 
   it('or has lost its plan is said so', async () => {
-    await open({ books: false });
+    await open({ except: { I1: 'the plan is gone', D6: 'the plan is gone' } });
     const run = await submitted([await rig.manifest(prompts(2)), ...small]);
     await rm(join(rig.out, '.reshoot', 'runs', run, 'plan.jsonl'));
     const drained = await rig.run(['worker', '--drain']);
