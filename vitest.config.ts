@@ -1,15 +1,9 @@
 import { defineConfig } from 'vitest/config';
 
 /** Tests of rates, memory and moments, which another test beside them would disturb. */
-const alone = [
-  'throttle',
-  'throttle-processes',
-  'freeze',
-  'memory',
-  'embedded-crowd',
-  'redis-gone',
-  'eta',
-].map((name) => `test/edge/${name}.test.ts`);
+const alone = ['throttle', 'throttle-processes', 'memory', 'embedded-crowd', 'redis-gone', 'eta'].map(
+  (name) => `test/edge/${name}.test.ts`,
+);
 
 const edge = {
   globalSetup: ['test/fixtures/build.ts'],

@@ -1,7 +1,6 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { steps } from '../../src/batch/steps.ts';
+import { afterEach, describe, expect, it } from 'vitest';
 import { startRedis } from '../fixtures/redis.ts';
 import { createRig, prompts, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 
@@ -78,33 +77,6 @@ describe('a run', () => {
     expect(rig.simulator.calls).toHaveLength(calls);
     expect(await rig.results()).toHaveLength(4);
   });
-});
-
-describe('a run killed at a step', () => {
-  beforeEach(() => open({ latency: { min: 200, max: 200 } }));
-
-  it.each(steps.map((step) => [step]))(
-    '%s: goes on, and pays again only where nobody can know',
-    async (step) => {
-      const file = await rig.manifest(prompts(6));
-      const killed = await rig.run(['run', file, '-o', 'out', '--size', '1K'], {
-        killAt: step,
-        killAtTime: 3,
-      });
-      expect(killed.signal).toBe('SIGKILL');
-      const { code, stderr } = await rig.run(['run', file, '-o', 'out', '--size', '1K']);
-      expect({ code, stderr }).toMatchObject({ code: 0 });
-      const results = await rig.results();
-      expect(results).toHaveLength(6);
-      expect(results.every(({ status }) => status === 'succeeded')).toBe(true);
-      await expectBooksToAgree();
-      const charged = rig.simulator.calls.filter((call) => call.charged).length;
-      const unknown = results.reduce((sum, row) => sum + row.credits_unknown, 0);
-      expect(charged).toBeLessThanOrEqual(6 + unknown);
-      const spool = await readdir(join(rig.out, '.reshoot', 'spool'));
-      expect(spool).toEqual([]);
-    },
-  );
 });
 
 it('killed with calls in flight says which may be paid twice', async () => {

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterEach, describe, expect, it } from 'vitest';
 import { built } from '../fixtures/build.ts';
@@ -16,70 +15,8 @@ const open = async (options: RigOptions = {}): Promise<void> => {
 };
 afterEach(() => rig.close());
 
-const charged = (): number => rig.simulator.calls.filter((call) => call.charged).length;
 /** Nothing listens there. */
 const nowhere = 'redis://127.0.0.1:1';
-
-describe('a signal', () => {
-  it.each([
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ] as const)(
-    '%s finishes and keeps what is in flight, and the next run does the rest',
-    async (signal, exit) => {
-      await open({ limit: 4, latency: steady(1200) });
-      const file = await rig.manifest(prompts(7));
-      const run = rig.start(['run', file, ...small]);
-      await until(() => rig.atWork() >= 3);
-      run.kill(signal);
-      const { code, stdout } = await run.ended;
-      expect({ code, stdout }).toMatchObject({ code: exit, stdout: expect.stringContaining('To go on:') });
-      const { rows, exit_code: written } = await rig.summary();
-      expect(written).toBe(exit);
-      expect(rows['succeeded']).toBe(rig.simulator.calls.length);
-      expect(rows).toMatchObject({ succeeded: charged(), not_attempted: 7 - charged() });
-      expect(rows['not_attempted']).toBeGreaterThan(0);
-      expect((await rig.run(['run', file, ...small])).code).toBe(0);
-      expect(charged()).toBe(7);
-      expect((await rig.results()).every((row) => row.charged === 'yes' && row.credits === 1)).toBe(true);
-    },
-  );
-
-  it('given twice ends it at once: the open calls may have been paid for; another limit is refused meanwhile', async () => {
-    await open({ latency: steady(6000) });
-    const file = await rig.manifest(prompts(3));
-    const run = rig.start(['run', file, ...small]);
-    await until(() => rig.atWork() === 3);
-    const other = await rig.run(['run', file, ...small], {}, { RESHOOT_RATE_LIMIT: '31' });
-    expect(other).toMatchObject({ code: 2, stderr: expect.stringContaining('RESHOOT_RATE_LIMIT') });
-    run.kill('SIGINT');
-    await sleep(300);
-    run.kill('SIGTERM');
-    expect((await run.ended).code).toBe(143);
-    expect(rig.simulator.inFlight).toBe(3);
-    const next = await rig.run(['run', file, ...small]);
-    expect(next).toMatchObject({ code: 0, stderr: expect.stringContaining('was cut off and goes on') });
-    for (const row of await rig.results()) {
-      expect(row).toMatchObject({ status: 'succeeded', charged: 'unknown', credits: 1, credits_unknown: 1 });
-      expect(row.calls.map((call) => call.error_code)).toEqual(['worker_lost', null]);
-    }
-  });
-});
-
-it('two runs at once of one plan are one, and another plan is refused meanwhile', async () => {
-  await open({ latency: steady(7000) });
-  const file = await rig.manifest(prompts(4));
-  const both = [rig.start(['run', file, ...small]), rig.start(['run', file, ...small])];
-  await until(() => rig.simulator.inFlight > 0);
-  const plan = await rig.run(['run', file, '-o', 'out', '--size', '128x128']);
-  expect(plan.code).toBe(2);
-  expect(plan.stderr).toMatch(/\bwait r\S+.*\bcancel r/s);
-  const ends = await Promise.all(both.map(({ ended }) => ended));
-  expect(ends.map(({ code }) => code)).toEqual([0, 0]);
-  expect(ends.filter(({ stderr }) => stderr.includes('is already on'))).toHaveLength(1);
-  expect(rig.simulator.calls).toHaveLength(4);
-  expect((await rig.summary()).rows).toMatchObject({ succeeded: 4 });
-});
 
 describe('a shared Redis', () => {
   it('that does not answer ends a run with 1 within 10 s; workers wait for it and then work', async () => {
