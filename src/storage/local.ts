@@ -58,7 +58,7 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
   };
   /** Makes the file's folder, and looks again: it may have been swapped meanwhile. */
   const ready = async (name: string): Promise<string> => {
-    await mkdir(dirname(await inside(name)), { recursive: true });
+    await makeFolder(dirname(await inside(name)), name.startsWith(`${own}/`) ? join(root, own) : root);
     return inside(name);
   };
 
@@ -125,6 +125,23 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
       for await (const entry of open ?? []) if (!isTemporary(entry.name)) yield nameOf(entry);
     },
   };
+}
+
+/**
+ * Makes a folder and those above it, up to one that must be there: where an output was moved away, or its disk
+ * unmounted, nothing is written in its place. One by one, since Node's own way tells of a read-only disk as ENOENT.
+ */
+async function makeFolder(folder: string, base: string): Promise<void> {
+  if (folder === base) return void (await stat(base));
+  const make = (): Promise<void> =>
+    mkdir(folder).catch((error: unknown) => {
+      if (systemCode(error) !== 'EEXIST') throw error;
+    });
+  await make().catch(async (error: unknown) => {
+    if (systemCode(error) !== 'ENOENT') throw error;
+    await makeFolder(dirname(folder), base);
+    await make();
+  });
 }
 
 /** Does the folder, or the nearest one above it that exists, really lie outside of the root? */

@@ -348,6 +348,17 @@ describe('the root', () => {
     expect(await textOf('folder/b.jpg')).toBe('two');
   });
 
+  it('is not made anew where it was moved away, or its disk unmounted', async () => {
+    const record = '.reshoot/calls/aa/1.json';
+    await rename(out, join(home, 'away'));
+    for (const name of [record, 'r1.png', 'front/r1.png'])
+      await expect(storage.create(name, 'x')).rejects.toThrow(SurroundingsError);
+    await expect(readdir(out)).rejects.toThrow('ENOENT');
+    await mkdir(out);
+    await expect(storage.create(record, 'x')).rejects.toThrow(SurroundingsError);
+    expect(await readdir(out)).toEqual([]);
+  });
+
   it('knows before any folder is made whether a name would lead out', async () => {
     expect(await storage.leadsOut('a/b/c.jpg')).toBe(false);
     expect(await storage.leadsOut('a.jpg')).toBe(false);
