@@ -220,7 +220,7 @@ describe('the question', () => {
 });
 
 describe('while a run is on', () => {
-  it("a file or link put at an output's name is left alone, and the paid picture is kept until there is room", async () => {
+  it("F61: a file or link put at an output's name is left alone, and the paid picture is kept until there is room", async () => {
     await open({ latency: { min: 1500, max: 1500 } });
     const file = await rig.manifest(['one', 'two'], { output: ['', 'sub/r2.jpg'] });
     const elsewhere = join(rig.dir, 'elsewhere');
