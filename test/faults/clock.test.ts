@@ -42,7 +42,7 @@ describe('F62 the clock of one machine', () => {
   });
 
   fault('is twenty seconds off: it works beside another, warned', async (dice) => {
-    await open({ latency: steady(300) });
+    await open({ limit: 10, latency: steady(300) });
     const clockMs = dice.pick([20_000, -20_000]);
     // A row whose first call fails waits about a second for its next.
     const marked = Array.from({ length: 18 }, (_, i) => `scene ${i + 1}${i % 3 === 0 ? ' [sim:500]' : ''}`);
@@ -57,6 +57,7 @@ describe('F62 the clock of one machine', () => {
     const ends = await Promise.all(workers.map(({ ended }) => ended));
     await expectAllDone(rig, 18);
     expect(new Set(rig.simulator.calls.map((call) => call.process)).size).toBe(2);
+    expect(rig.simulator.calls.filter(({ status }) => status === 429)).toEqual([]);
     const delays = rig.simulator.calls.flatMap(({ row, at, ms }, i, all) => {
       const next = all.slice(i + 1).find((call) => call.row === row);
       return next ? [Math.round(next.at - at - ms)] : [];
