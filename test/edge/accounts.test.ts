@@ -56,7 +56,7 @@ afterEach(async () => {
   api.close();
 });
 
-it('that is refused is parked alone, others go on; where none is left the next run tries each once', async () => {
+it('F45, F46: that is refused is parked alone, others go on; where none is left the next run tries each once', async () => {
   const file = await rig.manifest(prompts(12));
   const run = (...accounts: string[]) =>
     rig.run(

@@ -40,7 +40,7 @@ function cutChunked(socket: Socket): void {
   socket.end('HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{"data":[{"b64_j\r\n');
 }
 
-describe('an answer without a picture', () => {
+describe('F42, F43: an answer without a picture', () => {
   it.each([
     [307, '', 'redirected', 'no'],
     [400, json({ code: 400, msg: `${key} bad` }), 'bad_request', 'no'],
@@ -74,7 +74,7 @@ describe('an answer without a picture', () => {
     expect(await failWith((socket) => answer(socket, status, body))).toMatchObject({ code, charged, status });
   });
 
-  it('429 brings how long to wait', async () => {
+  it('F44: 429 brings how long to wait', async () => {
     const headers = 'Retry-After: 17\r\n';
     const failure = await failWith((socket) => answer(socket, 429, '', { headers }));
     expect(failure.retryAfterMs).toBe(17_000);
@@ -88,7 +88,7 @@ describe('an answer without a picture', () => {
   });
 });
 
-describe('a connection that ends too early', () => {
+describe('F39, F40: a connection that ends too early', () => {
   const endings: [string, Respond, ErrorCode][] = [
     ['by a reset, instead of an answer', (socket) => void socket.resetAndDestroy(), 'reset'],
     ['properly, instead of an answer', (socket) => void socket.end(), 'reset'],
@@ -123,7 +123,7 @@ describe('a connection that ends too early', () => {
   });
 });
 
-describe('time-outs and stops', () => {
+describe('F41, F49: time-outs and stops', () => {
   it.each([
     ['no answer', () => undefined, 'timeout'],
     ['half an answer', cutPicture(() => undefined), 'timeout'],
@@ -179,7 +179,7 @@ describe('time-outs and stops', () => {
   });
 });
 
-describe('no connection', () => {
+describe('F38: no connection', () => {
   it('to a name that does not exist', async () => {
     const failure = await failureOf(clientOf('https://reshoot-test.invalid').edit(orderOf()));
     expect(failure).toMatchObject({ code: 'dns_failed', charged: 'no' });

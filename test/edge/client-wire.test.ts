@@ -100,7 +100,7 @@ describe('the request', () => {
     }
   });
 
-  it('never follows a redirect, so no other host hears the key', async () => {
+  it('F50: never follows a redirect, so no other host hears the key', async () => {
     const other = await servePicture();
     for (const status of [301, 302, 303, 307, 308]) {
       const headers = `location: ${other.origin}/\r\n`;

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { createRig, type Ended } from '../fixtures/rig.ts';
 
-it('every command that only looks or steers ends with 1 within 10 s when Redis is gone or silent', async () => {
+it('F24: every command that only looks or steers ends with 1 within 10 s when Redis is gone or silent', async () => {
   const rig = await createRig();
   const silent = createServer().listen(0, '127.0.0.1');
   await once(silent, 'listening');

@@ -11,9 +11,9 @@ import { createRig, prompts, small, until, type Process, type Rig } from '../fix
 import { fault, type Dice } from './fault.ts';
 
 const windowMs = 3000;
-const rows = 30;
+const rows = 40;
 /** Wide enough for the delivery of a busy machine: a refusal then is a slot too many. */
-const guardMs = 200;
+const guardMs = 600;
 
 /** A run and a worker on one Redis, in the middle of their work. */
 interface Shift {
@@ -54,7 +54,7 @@ async function duringShift(
     const tuning = { guardMs, ...bend };
     const worker = rig.start(['worker'], tuning);
     const run = rig.start(['run', await rig.manifest(prompts(rows)), ...small], tuning);
-    const before = dice.between(5, 20);
+    const before = dice.between(3, 28);
     await until(() => rig.simulator.calls.length >= before, 60_000);
     await sleep(dice.between(0, 300));
     const struck = await play({ rig, server, redis, run, worker });
@@ -133,15 +133,19 @@ fault('F22: a Redis that is emptied', (dice) =>
   }),
 );
 
-for (const [name, bend] of [
-  ['F23: an outage of Redis', {}],
-  ['F23: an outage of Redis far longer than the lock', { lockMs: 1000, stalledMs: 500 }],
+for (const [name, bend, lengths] of [
+  ['F23: an outage of Redis', {}, [8000, 15_000, 3000]],
+  [
+    'F23: an outage of Redis far longer than the lock',
+    { lockMs: 1000, stalledMs: 500 },
+    [15_000, 8000, 6000],
+  ],
 ] as const) {
   fault(name, (dice) =>
     duringShift(dice, { appendonly: true, bend }, async ({ rig, server }) => {
       const sent = rig.simulator.calls.length;
       await server.kill();
-      const ms = dice.pick([3000, 8000, 15_000]);
+      const ms = dice.pick(lengths);
       await sleep(ms);
       await server.restart();
       const after = await goesOn(rig, now());
@@ -159,7 +163,7 @@ fault('F23: the embedded Redis is killed', async (dice) => {
   };
   try {
     const run = rig.start(['run', await rig.manifest(prompts(rows)), ...small], { guardMs });
-    const before = dice.between(5, 20);
+    const before = dice.between(3, 28);
     await until(() => rig.simulator.calls.length >= before, 60_000);
     await sleep(dice.between(0, 300));
     const first = await server();
