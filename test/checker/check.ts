@@ -6,6 +6,7 @@ import { checkRecords } from './records.ts';
 import { checkRows } from './rows.ts';
 import type { Scene, Violation } from './scene.ts';
 import { checkSecrets } from './secrets.ts';
+import { checkTenants } from './tenants.ts';
 import { tellOf } from './told.ts';
 
 /**
@@ -24,6 +25,6 @@ export async function violationsIn(scene: Scene): Promise<Violation[]> {
     for await (const violation of checkPictures(told, scene.commands)) found.push(violation);
   }
   found.push(...checkMoney(outputs, scene), ...checkLimit(scene), ...checkSecrets(scene));
-  found.push(...checkCommands(outputs, scene));
+  found.push(...checkCommands(outputs, scene), ...checkTenants(scene));
   return found;
 }

@@ -446,6 +446,13 @@ const ends: Corruption[] = [
     'state/redis',
     ({ state }) => state.set('redis/a.aof', Buffer.from(`?key=${encodeURIComponent(canary)}`)),
   ],
+  ['Redis has the key', 'I8', 'redis/', ({ redis }) => redis.set('{reshoot}:x', Buffer.from(canary))],
+  [
+    'somebody else’s Redis is written to',
+    'I11',
+    'not ours',
+    ({ redis }) => redis.set('bull:x', Buffer.from('1')),
+  ],
   ['the page has the key', 'I8', 'index.html', (d) => d.text('report/index.html', (text) => text + canary)],
   [
     'an answer that broke off is left',
@@ -546,7 +553,7 @@ const records: Corruption[] = [
   [
     'a call asks for something else than its row',
     'D6',
-    'something else than its row',
+    'something else than its',
     (d) => d.change(everything, (call) => (call.size = '65x65')),
   ],
   [

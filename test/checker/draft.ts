@@ -10,6 +10,7 @@ type Open<T> = { -readonly [K in keyof T]: T[K] };
 export interface Draft {
   files: Map<string, Buffer>;
   state: Map<string, Buffer>;
+  redis: Map<string, Buffer>;
   api: Scene['api'][number][];
   /** Ids of the runs, the oldest first. */
   runs: string[];
@@ -40,6 +41,7 @@ export function draftOf(scene: Scene, random: Random): Draft {
     ([name, content]) => [name, new Map(content)] as const,
   );
   const state = new Map(scene.state);
+  const redis = new Map(scene.redis);
   const commands = structuredClone([...scene.commands]) as Open<Command>[];
 
   const any: Draft['any'] = (things) => {
@@ -70,9 +72,10 @@ export function draftOf(scene: Scene, random: Random): Draft {
   const draft: Draft = {
     files,
     state,
+    redis,
     api: structuredClone([...scene.api]),
     runs,
-    scene: () => ({ ...scene, outputs: new Map([[folder, files]]), state, api: draft.api, commands }),
+    scene: () => ({ ...scene, outputs: new Map([[folder, files]]), state, redis, api: draft.api, commands }),
     any,
     file,
     drop: (fits) => void files.delete(file(fits)),

@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
 import type { Command, Violation } from './scene.ts';
 import {
   askedBy,
   callsOf,
   isAttempt,
   isCall,
+  keyOf,
   nameOf,
   type CallRecord,
   type PlanRow,
@@ -114,7 +114,7 @@ export function* checkRecords(told: Told, commands: readonly Command[]): Generat
 
   /** A line of the index says what the records say. */
   function* checkIndex(): Generator<Violation> {
-    const stories = new Map([...told.stories].map(([id, story]) => [hashOf(id), story]));
+    const stories = new Map([...told.stories].map(([id, story]) => [keyOf(id), story]));
     for (const [key, calls] of told.index) {
       for (const call of calls) {
         const now = stories.get(key)?.find(({ n }) => n === call.n);
@@ -136,9 +136,7 @@ function plannedIn({ plan }: Run): Map<string, PlanRow> {
   return rows;
 }
 
-const hashOf = (id: string): string => createHash('sha256').update(id).digest('hex').slice(0, 40);
-
 function folderOf(id: string): string {
-  const key = hashOf(id);
+  const key = keyOf(id);
   return `.reshoot/calls/${key.slice(0, 2)}/${key}`;
 }

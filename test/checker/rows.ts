@@ -1,6 +1,7 @@
 import { parse } from 'csv-parse/sync';
 import type { Scene, Violation } from './scene.ts';
 import {
+  answerOf,
   isAttempt,
   isCall,
   type CallRecord,
@@ -111,7 +112,7 @@ function outcomeFlaw(
   const stop = run.end?.stop;
   // Paid for, and something that isn't ours stands at its name.
   const isHomeless =
-    note?.status === 'failed' && [...files.keys()].some((name) => name.startsWith('.reshoot/spool/'));
+    note?.status === 'failed' && own.some((call) => files.has(`.reshoot/spool/${answerOf(call)}.bin`));
 
   const must = mustBe();
   if (must !== undefined && must !== status) return `it should be ${must}`;

@@ -33,6 +33,10 @@ export interface Scene {
   outputs: ReadonlyMap<string, Files>;
   /** What else may not tell a secret: the state folder. */
   state: Files;
+  /** Values by their keys, of a Redis that the commands were told of; empty where it is gone. */
+  redis: Files;
+  /** With which all keys in it begin. */
+  namespace: string;
   /** By the names that runs call them by. */
   manifests: ReadonlyMap<string, ManifestFile>;
   /** The API's own log. */
@@ -49,7 +53,7 @@ export interface Scene {
  * What must be so: I1 to I11, and D6, that records and plans suffice and hold no picture. Of the design's seven, 1 is I1,
  * 2 is I4, 3 is I3 and I7, 4 is I2, 5 is I10, 6 is D6 and I8, 7 is I5 and I6.
  */
-export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'I9' | 'I10' | 'D6';
+export type Invariant = 'I1' | 'I2' | 'I3' | 'I4' | 'I5' | 'I6' | 'I7' | 'I8' | 'I9' | 'I10' | 'I11' | 'D6';
 
 export interface Violation {
   invariant: Invariant;

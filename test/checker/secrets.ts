@@ -4,9 +4,13 @@ import type { Scene, Violation } from './scene.ts';
 const leastLength = 10;
 
 /** I8: no key in any file or on any terminal. D6: no picture there but as a file of its own. */
-export function* checkSecrets({ outputs, state, commands, secrets }: Scene): Generator<Violation> {
+export function* checkSecrets({ outputs, state, redis, commands, secrets }: Scene): Generator<Violation> {
   const needles = secrets.filter(({ length }) => length >= leastLength).flatMap(formsOf);
-  const texts = [...[...outputs].flatMap(([name, files]) => under(name, files)), ...under('state', state)];
+  const texts = [
+    ...[...outputs].flatMap(([name, files]) => under(name, files)),
+    ...under('state', state),
+    ...under('redis', redis),
+  ];
   for (const { args, pid, stdout, stderr } of commands)
     texts.push([`what ${args[0]} (${pid}) said`, Buffer.from(`${stdout}\n${stderr}`)]);
   for (const [name, content] of texts) {
@@ -17,7 +21,7 @@ export function* checkSecrets({ outputs, state, commands, secrets }: Scene): Gen
 }
 
 /** Records, reports of lines, what is kept of Redis, logs. */
-const isText = /\.(jsonl?|csv|aof|log|rdb)$|^what /;
+const isText = /\.(jsonl?|csv|aof|log|rdb)$|^what |^redis\//;
 /** Base64 of more than any hash or id. */
 const picture = /[A-Za-z0-9+/]{1000}/;
 

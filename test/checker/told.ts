@@ -292,6 +292,12 @@ export const callsOf = ({ stories }: Pick<Told, 'stories'>): CallRecord[] =>
 
 export const chargeOf = ({ closed }: CallRecord): Charge => closed?.charged ?? 'unknown';
 
+/** A row's folder of records is called so. */
+export const keyOf = (id: string): string => createHash('sha256').update(id).digest('hex').slice(0, 40);
+
+/** A call's answer is called so, in the spool and among the useless ones. */
+export const answerOf = ({ id, n }: CallRecord): string => `${keyOf(id)}-${n}`;
+
 export const nameOf = ({ id, n }: Pick<CallRecord, 'id' | 'n'>): string => `call ${n} of ${id}`;
 
 /** Ends that use up no attempt: nothing was sent, or the account was told to wait or is refused. */
