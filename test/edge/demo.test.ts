@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { expectSound } from '../checker/expect.ts';
 
 const script = fileURLToPath(new URL('../../scripts/demo.js', import.meta.url));
 const examples = fileURLToPath(new URL('../../examples/', import.meta.url));
@@ -62,6 +63,16 @@ it('shows the sample catalogue, whatever key and Redis the user has', async () =
   expect(files).toContain('手表-006.jpg');
   await access(join(dir, /Report {4}(\S+)\n/.exec(said)?.[1] ?? ''));
   expect((await readdir(dir)).sort()).toEqual(['.env', 'demo']);
+  const limit = { calls: 1, windowMs: 0, slackMs: 0 };
+  const left = {
+    api: [],
+    limit,
+    commands: [],
+    redis: new Map(),
+    namespace: '',
+    secrets: ['sk_live_mine', 'sk_live_demo'],
+  };
+  await expectSound(join(dir, 'demo'), left, { I3: "the simulator's log ended with the script" });
 });
 
 describe('the sample pictures', () => {
