@@ -16,6 +16,7 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 0 } } },
+      { test: { name: 'simulation', include: ['test/simulation/*.test.ts'], sequence: { groupOrder: 0 } } },
       {
         test: {
           ...edge,

@@ -1,0 +1,129 @@
+import type * as crypto from 'node:crypto';
+import type * as fs from 'node:fs';
+import type * as fsPromises from 'node:fs/promises';
+import { expect, it, vi } from 'vitest';
+import type * as thumbs from '../../src/batch/thumbs.ts';
+import { EditError } from '../../src/errors.ts';
+import type * as owner from '../../src/owner.ts';
+import type * as page from '../../src/report/page.ts';
+import { isSimulated, outputUri, sha256 } from './disk.ts';
+import { pictureAt, playHistory } from './history.ts';
+import { isOn, world } from './stage.ts';
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof fsPromises>();
+  return {
+    ...real,
+    rename: (from: string, to: string) =>
+      isSimulated(from) ? world().disk.rename(from, to) : real.rename(from, to),
+    rm: (path: string, options: object) =>
+      isSimulated(path) ? world().disk.rm(path) : real.rm(path, options),
+    stat: (path: string) => (isSimulated(path) ? world().disk.stat(path) : real.stat(path)),
+  };
+});
+vi.mock('node:fs', async (original) => {
+  const real = await original<typeof fs>();
+  return {
+    ...real,
+    createReadStream: (path: string) =>
+      isSimulated(path) ? world().disk.stream(path) : real.createReadStream(path),
+  };
+});
+vi.mock('node:timers/promises', async () => ({ setTimeout: (await import('./stage.ts')).sleep }));
+vi.mock('node:crypto', async (original) => {
+  const real = await original<typeof crypto>();
+  const randomBytes = (size: number): Buffer =>
+    isOn()
+      ? Buffer.from(Array.from({ length: size }, () => Math.floor(world().sim.random() * 256)))
+      : real.randomBytes(size);
+  return { ...real, randomBytes, randomUUID: () => randomBytes(16).toString('hex') };
+});
+vi.mock('bullmq', () => import('./bull.ts'));
+vi.mock('../../src/owner.ts', async (original) => ({
+  ...(await original<typeof owner>()),
+  self: (await import('./stage.ts')).self,
+  livesHere: (other: owner.Owner) => world().livesHere(other),
+}));
+vi.mock('../../src/batch/desks.ts', () => ({ openDesks: () => world().openDesks() }));
+vi.mock('../../src/storage/open.ts', () => {
+  const open = () => Promise.resolve(world().disk.storage);
+  const outputFolder = () => outputUri;
+  return { openStorage: open, findStorage: open, lookAtStorage: open, outputFolder };
+});
+vi.mock('../../src/api/client.ts', () => ({ createClient: () => world().api.client }));
+vi.mock('../../src/image/verify.ts', () => ({
+  createVerifier: () => ({
+    verify: (file: string) =>
+      world().sim.ask('decode', () => {
+        const isWhole = world().disk.contentOf(file)?.toString().startsWith('picture');
+        if (!isWhole) throw new EditError('not_a_picture', 'simulated');
+        return { mime: 'image/jpeg', ext: 'jpg', width: 1024, height: 1024, verified: true };
+      }),
+    close: () => Promise.resolve(),
+  }),
+}));
+vi.mock('../../src/image/read.ts', () => ({
+  readPicture: (picture: { path: string }) =>
+    world().sim.ask(`read ${picture.path}`, () => {
+      const bytes = pictureAt(picture.path);
+      return { bytes, source: { ...picture, sha256: sha256(bytes) } };
+    }),
+}));
+vi.mock('../../src/batch/thumbs.ts', async (original) => ({
+  ...(await original<typeof thumbs>()),
+  createEarlyThumbs: () => ({ add: () => undefined, close: () => Promise.resolve() }),
+  makeThumbs: () => Promise.resolve(new Set()),
+}));
+
+vi.mock('../../src/report/page.ts', async (original) => ({
+  ...(await original<typeof page>()),
+  // Its real one reads files of this machine, in this machine's time.
+  async *pageHtml(rows: AsyncIterable<unknown>) {
+    for await (const _row of rows);
+    yield 'a page';
+  },
+}));
+
+const [from = 1, to = 100] = (process.env['SIMULATION_SEEDS'] ?? '').split('..').filter(Boolean).map(Number);
+
+/** Plays a history; one that goes wrong is played once more, and told. */
+async function play(seed: number): Promise<Awaited<ReturnType<typeof playHistory>>> {
+  try {
+    return await playHistory(seed);
+  } catch (error) {
+    const lines: string[] = [];
+    const again = await playHistory(seed, (line) => lines.push(line)).then(
+      () => 'nothing: it is not decided by its seed',
+      (reason: unknown) => String(reason),
+    );
+    const told = lines.slice(-Number(process.env['SIMULATION_LINES'] ?? 200)).join('\n');
+    throw new Error(
+      `history ${seed} went wrong: ${String(error)}\n${told}\nand once more: ${again}\n` +
+        `Replay it: SIMULATION_SEEDS=${seed}..${seed} npx vitest run --project simulation`,
+      { cause: error },
+    );
+  }
+}
+
+it(
+  'whatever dies, freezes or is lost, each row ends once and is paid once',
+  async () => {
+    const started = process.cpuUsage().user / 1000;
+    let [calls, points, deaths, virtualMs] = [0, 0, 0, 0];
+    for (let seed = from; seed <= to; seed++) {
+      const played = await play(seed);
+      calls += played.calls;
+      points += played.points;
+      deaths += played.deaths;
+      virtualMs += played.virtualMs;
+    }
+    const ms = process.cpuUsage().user / 1000 - started;
+    const count = to - from + 1;
+    process.stdout.write(
+      `${count} histories in ${Math.round(ms)} ms: ${calls} calls, ${points} questions, ${deaths} deaths, ` +
+        `${Math.round(virtualMs / 3_600_000)} h; ${Math.round((count / ms) * 60_000)} a minute\n`,
+    );
+    expect(calls).toBeGreaterThan(0);
+  },
+  60_000 + (to - from) * 1000,
+);
