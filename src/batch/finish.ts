@@ -25,6 +25,20 @@ const thumbsAfterStopMs = 10_000;
  */
 export async function finishRun(output: Output, id: string, stop: Stop | undefined): Promise<void> {
   if (await output.runs.end(id)) return;
+  try {
+    await finish(output, id, stop);
+  } catch (error) {
+    if (!(error instanceof Overtaken)) throw error;
+  }
+  // A file may have been on its way while another process ended this run, and then a later one.
+  const latest = (await output.runs.list()).at(-1);
+  if (latest !== id) await reportAgain(output);
+}
+
+/** Another process has ended the run while this one slept: later runs may have reports by now. */
+class Overtaken extends Error {}
+
+async function finish(output: Output, id: string, stop: Stop | undefined): Promise<void> {
   const finishedAt = new Date().toISOString();
   const before = stop ? undefined : await carriedFrom(output, id);
   if (before) return finishCarried(output, id, before, finishedAt);
@@ -35,7 +49,9 @@ export async function finishRun(output: Output, id: string, stop: Stop | undefin
   const sealing = stop || !run.asked ? undefined : createSealing(output, run, ids);
   try {
     const stories = await output.calls.stories();
-    const summary = await reportOn(output, id, stop, finishedAt, stories, (judged) => sealing?.add(judged));
+    const put = putBeforeEnd(output, id);
+    const look = (judged: JudgedRow): void => sealing?.add(judged);
+    const summary = await reportOn(output, id, stop, finishedAt, stories, put, look);
     const seal = await sealing?.seal(stories);
     await output.runs.writeEnd(id, { stop, summary: { ...summary }, seal });
   } finally {
@@ -69,7 +85,7 @@ async function finishCarried(
   const judged = await judgedRows(output, id, undefined, stories);
   const input = { ...(await frameOf(output, id, undefined, finishedAt, judged)), before };
   const lines = (): AsyncIterable<string[]> => textLines(output.storage, 'report/results.jsonl');
-  const summary = await writeCarriedReport({ ...input, lines }, putInto(output));
+  const summary = await writeCarriedReport({ ...input, lines }, putBeforeEnd(output, id));
   const files = await filesOf(output.storage, id);
   await output.runs.writeEnd(id, { summary: { ...summary }, seal: { ...seal, files } });
 }
@@ -111,6 +127,7 @@ async function reportOn(
   stop: Stop | undefined,
   finishedAt: string,
   stories: Stories,
+  put: Put = putInto(output),
   look: (judged: JudgedRow) => void = () => undefined,
 ): Promise<Summary> {
   const judged = await judgedRows(output, id, stop, stories);
@@ -119,7 +136,7 @@ async function reportOn(
     rows: () => reportRows(judged(), look),
     otherCalls: () => bookedCalls(stories),
   };
-  return writeReport(input, putInto(output));
+  return writeReport(input, put);
 }
 
 /** What a report says of the run and its page, whatever it is made from. */
@@ -145,6 +162,15 @@ const putInto =
   ({ storage }: Output): Put =>
   (name, content) =>
     storage.write(`report/${name}`, content);
+
+/** Writes nothing any more once the run has ended. @throws Overtaken then */
+function putBeforeEnd(output: Output, id: string): Put {
+  const put = putInto(output);
+  return async (name, content) => {
+    if (await output.runs.end(id)) throw new Overtaken();
+    return put(name, content);
+  };
+}
 
 async function factsOf(
   output: Output,
