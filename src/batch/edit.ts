@@ -19,7 +19,7 @@ import type { Caller } from './call.ts';
 import { dayBegan, dayEnds } from './day.ts';
 import { overAt } from './in-flight.ts';
 import type { Input, InputReader } from './input.ts';
-import { exists, outputName, place, spoolFiles } from './keep.ts';
+import { exists, outputName, place, putAside, spoolFiles } from './keep.ts';
 import { newCall, newCopy } from './new-call.ts';
 import type { Output } from './output.ts';
 import { expectRoom } from './room.ts';
@@ -276,6 +276,9 @@ export function createEditor(options: EditorOptions): Editor {
       desk
         .noteCall(work.run.run, ended)
         .catch((error: unknown) => log.debug({ error: String(error) }, 'not noted'));
+      // Who slept over its call was taken for dead, and the row went on without it: all its calls decide.
+      const isOvertaken = (await output.calls.story(row.id)).some(({ n }) => n > call.n);
+      if (isOvertaken) return { is: 'handed back', afterMs: elsewhereMs };
       const disposition = code && codes[code].disposition;
       if (disposition === 'retry') {
         // The last attempt has nothing to wait for.
@@ -420,6 +423,7 @@ export function createEditor(options: EditorOptions): Editor {
         name === picture.output ||
         ((await exists(bin)) && (await output.storage.hash(picture.output)) === picture.sha256);
       if (isWhereTold) await rm(bin, { force: true });
+      for (const other of work.calls) if (other !== call) await putAside(output.storage, other);
       options.onKept(output, row, call);
       if (isOfRun) return settleRow(work, isCopy(call) ? 'skipped' : 'succeeded');
       return settleWithNote(work, { status: 'skipped', paid_by: call, output: name, sources });

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { EditError } from '../errors.ts';
@@ -86,6 +86,18 @@ export async function place(
     'output_taken',
     `a file that reshoot did not write stands at ${name}: move it away, then run again`,
   );
+}
+
+/** A paid picture still in the spool while a later call's stands at the row's name: it is kept where replaced ones lie. */
+export async function putAside(storage: Storage, call: Call): Promise<void> {
+  const picture = call.closed?.picture;
+  const { bin } = spoolFiles(storage, call);
+  if (!picture || !(await exists(bin))) return;
+  await storage.keep(bin, asideName(picture), picture.sha256).catch(async (error: unknown) => {
+    // Another process was quicker.
+    if (await exists(bin)) throw error;
+  });
+  await rm(bin, { force: true });
 }
 
 /** Moves pictures of ours out of the way: the row's earlier ones, and what the plan saw at its name. */
