@@ -277,7 +277,7 @@ export function createEditor(options: EditorOptions): Editor {
         .noteCall(work.run.run, ended)
         .catch((error: unknown) => log.debug({ error: String(error) }, 'not noted'));
       // Who slept over its call was taken for dead, and the row went on without it: all its calls decide.
-      const isOvertaken = (await output.calls.story(row.id)).some(({ n }) => n > call.n);
+      const isOvertaken = (await work.output.calls.story(work.row.id)).some(({ n }) => n > call.n);
       if (isOvertaken) return { is: 'handed back', afterMs: elsewhereMs };
       const disposition = code && codes[code].disposition;
       if (disposition === 'retry') {

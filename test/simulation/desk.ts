@@ -78,6 +78,7 @@ export function createDesk(redis: Client): Desk {
         data().workers.delete(me);
         for (const text of ours) data().holders.delete(text);
       }),
+    otherLimit: () => redis.command('other limit', () => undefined),
     agree: (limit, windowMs) => redis.command('agree', () => void (data().limit = `${limit} ${windowMs}`)),
     lease: (name) =>
       redis.command(`lease ${name.slice(0, 5)}`, () => {

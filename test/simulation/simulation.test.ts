@@ -50,6 +50,8 @@ vi.mock('../../src/storage/open.ts', () => {
   const outputFolder = () => outputUri;
   return { openStorage: open, findStorage: open, lookAtStorage: open, outputFolder };
 });
+vi.mock('../../src/batch/sound-redis.ts', () => ({ expectSoundRedis: () => Promise.resolve([]) }));
+vi.mock('../../src/storage/room.ts', () => ({ freeBytes: () => Promise.resolve(Infinity) }));
 vi.mock('../../src/api/client.ts', () => ({ createClient: () => world().api.client }));
 vi.mock('../../src/image/verify.ts', () => ({
   createVerifier: () => ({
