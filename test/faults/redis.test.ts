@@ -15,6 +15,9 @@ const rows = 40;
 /** Wide enough for the delivery of a busy machine: a refusal then is a slot too many. */
 const guardMs = 600;
 
+/** Accounts rest a window where calls may have been lost; beyond that it is a busy machine that takes its time. */
+const soonMs = windowMs + guardMs + 8000;
+
 /** A run and a worker on one Redis, in the middle of their work. */
 interface Shift {
   rig: Rig;
@@ -112,7 +115,7 @@ for (const [name, appendonly] of [
       const kept = await redis.dbsize();
       expect(await runId(redis)).not.toBe(first);
       const after = await goesOn(rig, backAt);
-      expect(after).toBeLessThan(windowMs + guardMs + 4000);
+      expect(after).toBeLessThan(soonMs);
       return `killed after ${sent} calls, another server with ${kept} keys ${ms} ms later; went on after ${Math.round(after)} ms`;
     }),
   );
@@ -128,7 +131,7 @@ fault('F22: a Redis that is emptied', (dice) =>
     // What had its slot already may still leave.
     await sleep(windowMs / 2);
     const after = (await goesOn(rig, emptyAt + windowMs / 2)) + windowMs / 2;
-    expect(after).toBeLessThan(windowMs + guardMs + 4000);
+    expect(after).toBeLessThan(soonMs);
     return `${keys} keys flushed after ${sent} calls; went on after ${Math.round(after)} ms`;
   }),
 );
@@ -149,7 +152,7 @@ for (const [name, bend, lengths] of [
       await sleep(ms);
       await server.restart();
       const after = await goesOn(rig, now());
-      expect(after).toBeLessThan(windowMs + guardMs + 4000);
+      expect(after).toBeLessThan(soonMs);
       return `gone for ${ms} ms after ${sent} calls; went on ${Math.round(after)} ms after it was back`;
     }),
   );
@@ -172,7 +175,7 @@ fault('F23: the embedded Redis is killed', async (dice) => {
     await until(async () => (await server().catch(() => first)) !== first);
     const back = now() - killedAt;
     const after = (await goesOn(rig, killedAt + 100)) + 100;
-    expect(after).toBeLessThan(windowMs + guardMs + 5000);
+    expect(after).toBeLessThan(soonMs);
     expect(await run.ended).toMatchObject({ code: 0 });
     await expectDoneOnce(rig);
     return `process ${first} killed, another one ${Math.round(back)} ms later; went on after ${Math.round(after)} ms`;
@@ -243,7 +246,7 @@ fault('F26: Redis is frozen for twice the lock', (dice) =>
     const wokenAt = now();
     await redis.ping();
     const after = await goesOn(rig, wokenAt);
-    expect(after).toBeLessThan(windowMs + guardMs + 4000);
+    expect(after).toBeLessThan(soonMs);
     return `frozen for 4 s after ${sent} calls; went on ${Math.round(after)} ms after it was woken`;
   }),
 );
@@ -283,7 +286,7 @@ fault('F30: a fail-over to a replica that lacks the last writes', async (dice) =
       await server.kill();
       const switchedAt = now();
       const after = await goesOn(rig, switchedAt + 100);
-      expect(after).toBeLessThan(windowMs + guardMs + 4000);
+      expect(after).toBeLessThan(soonMs);
       return `the replica, with ${young} keys, lacked ${ms} ms and ${lost} calls; went on after ${Math.round(after)} ms`;
     });
   } finally {
@@ -305,7 +308,7 @@ fault('F31: the memory of Redis is full', (dice) =>
     expect(refused).toBeGreaterThan(0);
     await redis.config('SET', 'maxmemory', '0');
     const after = await goesOn(rig, now());
-    expect(after).toBeLessThan(windowMs + guardMs + 8000);
+    expect(after).toBeLessThan(soonMs);
     return `${refused} commands refused in ${ms} ms; went on after ${Math.round(after)} ms`;
   }),
 );
