@@ -126,8 +126,7 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
      */
     async rewrite(ids: AsyncIterable<string>): Promise<string | undefined> {
       const now = await look(0);
-      const isRight = now.stale.size === 0 && now.fresh.every((line) => line === 1);
-      if (isRight && isSame(now.index.buckets, now.buckets)) return stateOf(now.buckets);
+      if (isSame(now.index.buckets, now.buckets)) return stateOf(now.buckets);
       const settled = new Map<string, number>();
       try {
         await files.write(indexName, newLines(now, ids, settled, files, readFolder));
