@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -63,7 +63,10 @@ async function* none(): AsyncGenerator<string> {}
 async function storiesOf(of: Calls = calls): Promise<Record<string, Call[]>> {
   const found: Record<string, Call[]> = {};
   const stories = await of.stories();
-  for await (const { id, calls } of stories.all()) found[id] = calls;
+  for await (const { id, calls } of stories.all()) {
+    expect(Object.keys(found)).not.toContain(id);
+    found[id] = calls;
+  }
   for (const [id, calls] of Object.entries(found)) expect(await stories.of(id)).toEqual(calls);
   return found;
 }
@@ -247,8 +250,31 @@ describe('stories', () => {
     });
   });
 
+  it('are read again only where the index has changed, and looked at only where an older look will not do', async () => {
+    const read: string[] = [];
+    const readRange = (...range: Parameters<Storage['readRange']>) => (
+      read.push(range[0]),
+      storage.readRange(...range)
+    );
+    const watched = createCalls({ ...storage, readRange });
+    await watched.stories();
+    await calls.open(callOf({ n: 2 }));
+    expect(await (await watched.stories(60_000)).of('chair')).toHaveLength(1);
+    read.length = 0;
+    expect(await (await watched.stories()).of('chair')).toHaveLength(2);
+    expect(read).toEqual([]);
+  });
+
+  it('forget a row whose records were moved away', async () => {
+    await rename(folderOf('lamp'), join(out, 'lamp'));
+    expect(Object.keys(await storiesOf()).toSorted()).toEqual(['chair', 'sofa']);
+    expect(await (await calls.stories()).of('lamp')).toEqual([]);
+    await calls.reindex(none());
+    expect(await readFile(index(), 'utf8')).not.toContain(keyOf('lamp'));
+  });
+
   it('miss no call that follows the index within the grain of the clock', async () => {
-    const now = new Date();
+    const now = new Date(Date.now() + 1000);
     const call = (n: number) => calls.open(callOf({ n, closed: endings.server_error }));
     await call(2);
     await utimes(folderOf('chair'), now, now);
@@ -291,6 +317,12 @@ describe('stories', () => {
     it('tell by their dates that nothing has changed, once no call is open', async () => {
       expect(await calls.reindex(none())).toBeUndefined();
       await calls.close(callOf({ id: 'sofa' }), endings.picture);
+      for (const strange of [
+        '.DS_Store',
+        `${bucketOf('sofa')}/x`,
+        `${bucketOf('sofa')}/${keyOf('sofa')} copy`,
+      ])
+        await mkdir(join(out, '.reshoot/calls', strange));
       for (const folder of [folderOf('sofa'), join(folderOf('sofa'), '..')])
         await utimes(folder, longAgo, longAgo);
       const state = await calls.reindex(none());
@@ -298,13 +330,15 @@ describe('stories', () => {
       const [written, { mtimeMs }] = [await readFile(index()), await stat(index())];
       expect(await calls.reindex(none())).toBe(state);
       expect([await readFile(index()), (await stat(index())).mtimeMs]).toEqual([written, mtimeMs]);
-      for (const of of [calls, createCalls(storage)]) {
+      const dated = async (folder: string) => (await storage.dated(folder)).toReversed();
+      for (const of of [calls, createCalls(storage), createCalls({ ...storage, dated })]) {
         expect(await of.state()).toBe(state);
         expect((await of.stories()).state).toBe(state);
       }
       await calls.open(callOf({ n: 2 }));
       expect(await calls.state()).not.toBe(state);
       expect((await calls.stories()).state).toBe(await calls.state());
+      expect(await calls.reindex(none())).toBeUndefined();
     });
 
     it('see every call that is opened afterwards, and every row that is held', async () => {
@@ -351,6 +385,13 @@ describe('stories', () => {
       expect(Object.keys(await storiesOf(createCalls(storage))).toSorted()).toEqual(all);
     });
 
+    it('leave out a bucket that was just touched, whose call may come as the next', async () => {
+      const touched = join(folderOf('chair'), '..');
+      await utimes(touched, new Date(), new Date());
+      await calls.reindex(none());
+      expect(await bucketsOf()).toEqual([bucketOf('lamp')]);
+    });
+
     it('leave out a bucket that was touched while the index was made', async () => {
       await calls.open(callOf({ n: 2, closed: endings.picture }));
       await calls.reindex(none());
@@ -359,12 +400,35 @@ describe('stories', () => {
     });
   });
 
+  it('have no row whose process died before it wrote a call', async () => {
+    await mkdir(folderOf('stool'), { recursive: true });
+    await aged('stool');
+    for (const of of [calls, createCalls(storage)]) {
+      expect(Object.keys(await storiesOf(of)).toSorted()).toEqual(['chair', 'lamp', 'sofa']);
+      await of.reindex(none());
+      expect(await readFile(index(), 'utf8')).not.toContain(keyOf('stool'));
+    }
+    expect(await calls.open(callOf({ id: 'stool' }))).toBe(true);
+    expect((await storiesOf())['stool']).toHaveLength(1);
+  });
+
   it('are read from their records when the index is replaced under way', async () => {
     const stories = await calls.stories();
     const text = await readFile(index(), 'utf8');
     await writeFile(index(), `${'x'.repeat(7)}\n${text}`);
     expect(await stories.of('chair')).toEqual([callOf({ closed: endings.picture })]);
     await expect(listOf(stories.all())).rejects.toThrow('was replaced by another process');
+    await writeFile(index(), text);
+    const others = await createCalls(storage).stories();
+    await writeFile(index(), text.replace(keyOf('lamp'), keyOf('seat')));
+    expect(await others.of('lamp')).toHaveLength(1);
+    await expect(listOf(others.all())).rejects.toThrow('was replaced by another process');
+  });
+
+  it('are not sealed where their index can not be written', async () => {
+    await calls.open(callOf({ n: 2 }));
+    const write = () => Promise.reject(new Error('no room on the disk'));
+    await expect(createCalls({ ...storage, write }).reindex(none())).rejects.toThrow('no room on the disk');
   });
 
   it('come in the order that was asked for, those nobody asked for last', async () => {
@@ -418,6 +482,7 @@ describe('stories', () => {
     const of3 = (some: typeof stories.all) => listOf(some(({ run }) => run === 'r3'));
     for (const some of [stories.all, stories.unasked])
       expect((await of3(some)).map(({ id }) => id)).toEqual(['stool', 'bench', 'sofa']);
+    for (const id of ['stool', 'sofa', 'none']) await stories.peek(id);
     await stories.of('bench');
     expect((await of3(stories.unasked)).map(({ id }) => id)).toEqual(['stool', 'sofa']);
   });
