@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { createAccounts } from '../../src/throttle/accounts.ts';
 import { logEntry, throttleKeys, type ThrottleKeys } from '../../src/throttle/keys.ts';
 import { createLedger, type Books, type Ledger, type RunState } from '../../src/throttle/ledger.ts';
+import { guardMs, widestGuardMs } from '../../src/throttle/policy.ts';
+import { end } from '../../src/throttle/scripts.ts';
 import { createThrottle, type NoSlot, type Slot, type Throttle } from '../../src/throttle/throttle.ts';
 import { clockedRedis, Wait, type ClockedRedis } from '../fixtures/clocked-redis.ts';
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
@@ -706,6 +708,55 @@ describe('a slot', () => {
     } finally {
       now.mockRestore();
     }
+  });
+});
+
+describe('the last bytes', () => {
+  it('leave where no window and its guard hold more than the limit, and wait exactly until then', async () => {
+    const windowMs = 6000;
+    const [base, widest] = [guardMs(windowMs), widestGuardMs(windowMs)];
+    const steps = fc.array(
+      fc.record({
+        // In eighths of a millisecond; a window and its guard are over at their very end.
+        passMs: fc.oneof(
+          fc.integer({ min: 0, max: 16_000 }).map((eighths) => eighths / 8),
+          fc.constantFrom(0, 0, base, windowMs, windowMs + base, windowMs + widest),
+        ),
+        call: fc.nat(11),
+        // Another process may have been told another limit.
+        limit: fc.constantFrom(1, 2, 3, 3, 3, 4),
+        widened: fc.boolean(),
+      }),
+      { minLength: 5, maxLength: 40 },
+    );
+    await fc.assert(
+      fc.asyncProperty(steps, async (steps) => {
+        const { keys } = await share({ limit: 3, windowMs, accounts: ['a'] }, () => empty);
+        let ends = new Map<string, number>();
+        for (const { passMs, call, limit, widened } of steps) {
+          clock.now += passMs;
+          const facts = { guard: widened ? widest : base, guard_at: clock.now };
+          await clock.redis.hset(keys.state('a'), facts);
+          const width = windowMs + facts.guard;
+          const entry = logEntry(run, `call-${call}`);
+          const names = [keys.ends('a'), keys.state('a')];
+          const reply = await clock.redis.eval(end, 2, ...names, entry, limit, windowMs, base, widest);
+          ends.delete(entry);
+          ends = new Map([...ends].filter(([, at]) => at > clock.now - width));
+          const oldest = [...ends.values()].toSorted((a, b) => b - a)[limit - 1];
+          if (oldest === undefined) {
+            expect(reply).toBe(0);
+            ends.set(entry, clock.now);
+            const kept = await clock.redis.pttl(keys.ends('a'));
+            expect(kept).toBeGreaterThan(windowMs + widest);
+            expect(kept).toBeLessThanOrEqual(2 * windowMs);
+          } else expect(reply).toBe(Math.max(1, Math.ceil(oldest + width - clock.now)));
+          const found = await clock.redis.zrange(keys.ends('a'), '0', '-1', 'WITHSCORES');
+          expect(found.filter((_, i) => i % 2 === 1).map(Number)).toEqual([...ends.values()]);
+        }
+      }),
+      often,
+    );
   });
 });
 
