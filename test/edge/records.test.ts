@@ -269,7 +269,10 @@ describe('stories', () => {
     await rename(folderOf('lamp'), join(out, 'lamp'));
     expect(Object.keys(await storiesOf()).toSorted()).toEqual(['chair', 'sofa']);
     expect(await (await calls.stories()).of('lamp')).toEqual([]);
-    await calls.reindex(none());
+    const asked = async function* (): AsyncGenerator<string> {
+      yield 'lamp';
+    };
+    await calls.reindex(asked());
     expect(await readFile(index(), 'utf8')).not.toContain(keyOf('lamp'));
   });
 
@@ -390,6 +393,30 @@ describe('stories', () => {
       await utimes(touched, new Date(), new Date());
       await calls.reindex(none());
       expect(await bucketsOf()).toEqual([bucketOf('lamp')]);
+    });
+
+    it('leave out a row whose last call is open, though an earlier one has ended', async () => {
+      await calls.open(callOf({ id: 'lamp', n: 2 }));
+      await aged('lamp');
+      const later = new Date(longAgo.getTime() + 60_000);
+      await utimes(join(folderOf('lamp'), '..'), later, later);
+      await calls.reindex(none());
+      expect(await readFile(index(), 'utf8')).not.toContain(keyOf('lamp'));
+      await calls.close(callOf({ id: 'lamp', n: 2 }), endings.picture);
+      expect((await storiesOf())['lamp']?.at(-1)?.closed).toEqual(endings.picture);
+    });
+
+    it('take no line for another, though the index looks the same', async () => {
+      await calls.open(callOf({ id: 'desk', closed: endings.picture }));
+      const { atime, mtime } = await stat(index());
+      const asked = async function* (): AsyncGenerator<string> {
+        const text = await readFile(index(), 'utf8');
+        await writeFile(index(), text.replace(keyOf('lamp'), keyOf('seat')));
+        await utimes(index(), atime, mtime);
+        yield 'lamp';
+      };
+      await utimes(index(), atime, mtime);
+      await expect(calls.reindex(asked())).rejects.toThrow('was replaced by another process');
     });
 
     it('leave out a bucket that was touched while the index was made', async () => {
