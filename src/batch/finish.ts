@@ -1,16 +1,17 @@
-import { exitCodes } from '../errors.ts';
+import { rm } from 'node:fs/promises';
+import { EditError, exitCodes } from '../errors.ts';
 import type { Original } from '../image/shrink.ts';
 import { writeCarriedReport } from '../report/carried.ts';
 import { writeReport, type Put, type ReportInput } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
 import { createTally, type RunFacts, type Summary } from '../report/summary.ts';
-import { callId, isCopy } from '../records/call.ts';
+import { callId, isCopy, keyOf } from '../records/call.ts';
 import { textLines } from '../records/lines.ts';
 import type { PlannedRow, Seal, Stop } from '../records/runs.ts';
 import type { Stories } from '../records/stories.ts';
 import { rulesOf } from './edit.ts';
-import { spooledCalls } from './keep.ts';
+import { place, spooledCalls, spoolFiles } from './keep.ts';
 import { outcomeOf, toReportCall } from './outcome.ts';
 import type { Output } from './output.ts';
 import { createSealing, filesOf, holds, type Judged } from './seal.ts';
@@ -42,6 +43,7 @@ async function finish(output: Output, id: string, stop: Stop | undefined): Promi
   const finishedAt = new Date().toISOString();
   const before = stop ? undefined : await carriedFrom(output, id);
   if (before) return finishCarried(output, id, before, finishedAt);
+  await bringHome(output, id);
   const ids = (): AsyncIterable<string> => idsOf(output, id);
   // First, so that the report goes through the index instead of thousands of records.
   await output.calls.reindex(ids());
@@ -56,6 +58,32 @@ async function finish(output: Output, id: string, stop: Stop | undefined): Promi
     await output.runs.writeEnd(id, { stop, summary: { ...summary }, seal });
   } finally {
     sealing?.close();
+  }
+}
+
+/**
+ * A process may have died between a paid answer and its place, and the run been stopped before the row was started again:
+ * whoever ends the run puts such pictures at their names.
+ */
+async function bringHome({ storage, calls, runs }: Output, id: string): Promise<void> {
+  const spooled = await spooledCalls(storage);
+  if (spooled.size === 0) return;
+  const keys = new Set([...spooled].map((call) => call.replace(/-\d+$/, '')));
+  for await (const { read } of rowsOf(runs.plan(id))) {
+    const row = read();
+    if (!row.selected || row.invalid !== undefined || row.repeats || !keys.has(keyOf(row.id))) continue;
+    const story = await calls.story(row.id);
+    const brought = story.findLast((call) => call.run === id && call.closed?.picture);
+    const picture = brought?.closed?.picture;
+    if (!brought || !picture || !spooled.has(callId(brought))) continue;
+    try {
+      if (await place(storage, brought, picture, row, story))
+        await rm(spoolFiles(storage, brought).bin, { force: true });
+    } catch (error) {
+      if (!(error instanceof EditError)) throw error;
+      const told = { error_code: error.code, error_message: error.message };
+      await runs.note(id, { row: row.row, status: 'failed', ...told, sources: [] });
+    }
   }
 }
 
