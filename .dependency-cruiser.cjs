@@ -50,7 +50,8 @@ module.exports = {
     {
       name: 'foundation-stands-alone',
       severity: 'error',
-      comment: 'model, errors, log, cells, owner, key-table, column, scratch, long-list import nothing of ours but each other.',
+      comment:
+        'model, errors, log, cells, owner, key-table, column, scratch, long-list import nothing of ours but each other.',
       from: { path: foundation },
       to: { path: '^(src|workers|scripts)/', pathNot: foundation },
     },
