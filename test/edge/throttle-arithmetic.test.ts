@@ -720,7 +720,7 @@ describe('the last bytes', () => {
         // In eighths of a millisecond; a window and its guard are over at their very end.
         passMs: fc.oneof(
           fc.integer({ min: 0, max: 16_000 }).map((eighths) => eighths / 8),
-          fc.constantFrom(0, 0, base, windowMs, windowMs + base, windowMs + widest),
+          fc.constantFrom(0, base, windowMs, windowMs + base - 0.5, windowMs + base, windowMs + widest),
         ),
         call: fc.nat(11),
         // Another process may have been told another limit.
