@@ -71,13 +71,19 @@ describe('a window', () => {
   });
 
   it('is read once for all parts in it that follow each other, and no part of it where they do not', async () => {
+    for (const gap of [0, 1]) {
+      const { looks, files } = fileOf(content);
+      const read = createWindow(files, 'f');
+      for (let from = 0; from + 1000 < size; from += 1000 + gap) await read(from, 1000);
+      expect(looks.slice(0, 2)).toEqual([
+        [0, 1000],
+        [1000 + gap, 2 ** 20],
+      ]);
+      expect(looks).toHaveLength(4);
+    }
     const { looks, files } = fileOf(content);
     const read = createWindow(files, 'f');
-    for (let from = 0; from + 1000 < 2 ** 20; from += 1001) await read(from, 1000);
-    expect(looks).toEqual([
-      [0, 1000],
-      [1001, 2 ** 20],
-    ]);
+    for (let from = 0; from < 2 ** 20; from += 1000) await read(from, 1000);
     looks.length = 0;
     for (const from of [2_500_000, 100, 2 ** 20 + 1100, 5]) await read(from, 1000);
     expect(looks.map(([, length]) => length)).toEqual([1000, 1000, 1000, 1000]);
