@@ -575,6 +575,8 @@ describe('runs', () => {
     for (const id of ids.toReversed()) await runs.write({ ...run, run: id });
     await runs.writePlan('r0-cut-off', []);
     expect(await runs.list()).toEqual(ids);
+    const list = async (folder: string) => (await storage.list(folder)).toReversed();
+    expect(await createRuns({ ...storage, list }).list()).toEqual(ids);
     for (const id of ids) expect(id).toMatch(/^[\w-]{1,60}$/);
   });
 
@@ -602,7 +604,7 @@ describe('runs', () => {
     await runs.write(run);
     await runs.write(given);
     expect(await runs.read('r1')).toEqual(given);
-    await expect(runs.read('r2')).rejects.toThrow('run r2 is not in this output');
+    await expect(runs.read('r2')).rejects.toThrow(/run r2 is not in this output.*r2\/run\.json is gone/);
     await storage.write('.reshoot/runs/r1/run.json', JSON.stringify({ ...run, rows: 'two' }));
     await expect(runs.read('r1')).rejects.toThrow('run.json is damaged or of a newer reshoot');
   });
@@ -648,6 +650,44 @@ describe('runs', () => {
     await expect(planOf(runs, 'r1')).rejects.toThrow('the plan is cut off');
   });
 
+  it('have a plan whose bytes are as they were written, and do not take one that is gone for an empty one', async () => {
+    const runs = createRuns(storage);
+    await runs.writePlan('r1', [rowOf(1), rowOf(2)].map(lineOf));
+    expect(Buffer.concat(await listOf(runs.planBytes('r1'))).toString()).toBe(
+      lineOf(rowOf(1)) + lineOf(rowOf(2)),
+    );
+    await expect(planOf(runs, 'r2')).rejects.toThrow('the plan of run r2 is gone');
+  });
+
+  it.each([
+    { row: 1.5 },
+    { id: 7 },
+    { prompt: null },
+    { output: undefined },
+    { columns: 'sku' },
+    { selected: 1 },
+    { route: 3 },
+    { pictures: {} },
+  ])('take nothing for a row of a plan that has %o', async (damage) => {
+    const runs = createRuns(storage);
+    await runs.writePlan('r1', [
+      `${JSON.stringify({ ...rowOf(1), row: 1, ...damage }).replace('"row":1.5', '"row":1,"row":1.5')}\n`,
+    ]);
+    const [[planned] = []] = await listOf(runs.plan('r1'));
+    expect(() => planned?.read()).toThrow(/row 1: the plan is cut off or damaged/);
+    await expect(runs.row('r1', planned!.place)).rejects.toThrow('this is no row of a plan');
+  });
+
+  it('are on until they are told otherwise', async () => {
+    const runs = createRuns(storage);
+    expect(await runs.steering('r1')).toBe('running');
+    for (const state of ['paused', 'cancelled', 'running'] as const) {
+      await runs.steer('r1', state);
+      expect(await createRuns(storage).steering('r1')).toBe(state);
+    }
+    expect(await runs.steering('r2')).toBe('running');
+  });
+
   it('note how rows were settled without a call, the latest note standing', async () => {
     const runs = createRuns(storage);
     const source = { kind: 'url', url: 'https://shop.example/a.jpg' } as const;
@@ -666,9 +706,11 @@ describe('runs', () => {
       sources: [],
     };
     expect(await (await runs.notes('r1'))(2)).toBeUndefined();
+    expect(await runs.hasNotes('r1')).toBe(false);
     await runs.note('r1', { row: 2, status: 'held', sources: [] });
     for (const note of [skipped, failed]) await runs.note('r1', note);
     const notes = await runs.notes('r1');
+    expect(await runs.hasNotes('r1')).toBe(true);
     expect(await notes(3)).toBeUndefined();
     expect(await notes(10)).toMatchObject(skipped);
     expect(await notes(2)).toMatchObject(failed);
