@@ -633,7 +633,7 @@ describe('runs', () => {
     const url = { kind: 'url', url: 'https://shop.example/a.jpg' } as const;
     const rows = [
       rowOf(1, { replaces: ['a.jpg'], pictures: [url, url] }),
-      rowOf(2, { invalid: 'no such picture', selected: false }),
+      rowOf(2, { invalid: 'no such picture', selected: false, route: 2 }),
     ];
     await runs.writePlan('r1', rows.map(lineOf));
     expect((await planOf(runs, 'r1')).map(({ row }) => row)).toEqual(rows);
@@ -657,6 +657,10 @@ describe('runs', () => {
       lineOf(rowOf(1)) + lineOf(rowOf(2)),
     );
     await expect(planOf(runs, 'r2')).rejects.toThrow('the plan of run r2 is gone');
+    for (const damage of ['x', '{"id":"a"}']) {
+      await runs.writePlan('r1', [damage + lineOf(rowOf(1))]);
+      await expect(planOf(runs, 'r1')).rejects.toThrow(/^the plan is cut off or damaged/);
+    }
   });
 
   it.each([
