@@ -604,6 +604,15 @@ describe('runs', () => {
     await runs.write(run);
     await runs.write(given);
     expect(await runs.read('r1')).toEqual(given);
+    const note = { file: 'goods.csv', line: 2, problem: 'p', remedy: 'r' };
+    const asked: Run = {
+      ...run,
+      run: 'r3',
+      on_unknown: 'retry',
+      asked: { hash: 'h', rows: 's', notes: [note] },
+    };
+    await runs.write(asked);
+    expect(await runs.read('r3')).toEqual(asked);
     await expect(runs.read('r2')).rejects.toThrow(/run r2 is not in this output.*r2\/run\.json is gone/);
     await storage.write('.reshoot/runs/r1/run.json', JSON.stringify({ ...run, rows: 'two' }));
     await expect(runs.read('r1')).rejects.toThrow('run.json is damaged or of a newer reshoot');
@@ -712,6 +721,7 @@ describe('runs', () => {
     expect(await (await runs.notes('r1'))(2)).toBeUndefined();
     expect(await runs.hasNotes('r1')).toBe(false);
     await runs.note('r1', { row: 2, status: 'held', sources: [] });
+    expect(await (await runs.notes('r1'))(2)).toMatchObject({ status: 'held' });
     for (const note of [skipped, failed]) await runs.note('r1', note);
     const notes = await runs.notes('r1');
     expect(await runs.hasNotes('r1')).toBe(true);
@@ -732,6 +742,9 @@ describe('runs', () => {
       stop: { code: 8, reason: 'the cap is reached' },
       summary: { rows: { a: 1 } },
     });
+    const seal = { calls: 'c', folders: 'f', files: { 'report/calls.csv': '1.2' }, gone: ['lamp'] };
+    await runs.writeEnd('r3', { seal, summary: {} });
+    expect((await runs.end('r3'))?.seal).toEqual(seal);
     await runs.writeEnd('r2', { summary: {} });
     expect((await runs.end('r2'))?.stop).toBeUndefined();
   });
