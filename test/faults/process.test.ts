@@ -164,7 +164,9 @@ describe('a signal', () => {
     expect(next).toMatchObject({ code: 0, stderr: expect.stringContaining('was cut off and goes on') });
     for (const row of await rig.results()) {
       expect(row).toMatchObject({ status: 'succeeded', charged: 'unknown', credits: 1, credits_unknown: 1 });
-      expect(row.calls.map((call) => call.error_code)).toEqual(['worker_lost', null]);
+      // On a busy machine a slot may grow too old before anything is sent.
+      const sent = row.calls.filter((call) => call.error_code !== 'not_sent');
+      expect(sent.map((call) => call.error_code)).toEqual(['worker_lost', null]);
     }
     return `${cut} calls were left behind`;
   });
@@ -296,10 +298,10 @@ describe.skipIf(!canLimitMemory)('F13 less memory than pictures need (only root 
     sharp(randomBytes(side * side * 3), { raw: { width: side, height: side, channels: 3 } })
       .png({ compressionLevel: 0 })
       .toBuffer();
-  /** A small file that is decoded in one piece of 192 MB. */
+  /** A small file that is decoded in one piece of 294 MB. */
   const bomb = (): Promise<Buffer> =>
-    sharp({ create: { width: 8000, height: 8000, channels: 3, background: '#a33' } })
-      .png({ progressive: true })
+    sharp({ create: { width: 9900, height: 9900, channels: 3, background: '#a33' } })
+      .png({ progressive: true, compressionLevel: 1 })
       .toBuffer();
 
   fault('kills whoever asks for it: that row fails, and the others finish', async (dice) => {
