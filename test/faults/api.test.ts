@@ -246,7 +246,8 @@ fault('F47: a storm of 502s, of which nobody knows which were paid', (dice) => {
     const before = dice.between(3, 20);
     await until(() => calls.length >= before, 60_000);
     const blowing = storm(faults, '502');
-    await sleep(3000);
+    // Longer than any pause between two windows.
+    await sleep(4000);
     blowing.over();
     expect(await run.ended).toMatchObject({ code: 0 });
     const results = await rig.results();
