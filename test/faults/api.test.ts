@@ -302,7 +302,9 @@ fault('F49: answers that drip in beyond the time-out', (dice) =>
       const there = { SPIDERHUBS_BASE_URL: `http://127.0.0.1:${link.port}` };
       const file = await rig.manifest(prompts(15));
       const patient = ['--timeout', '3s', '--retry-budget', '100%', '--max-attempts', '8'];
-      const run = rig.start(['run', file, ...small, ...patient], { guardMs }, there);
+      // At 1 KB/s an answer of this size takes far longer.
+      const big = ['-o', 'out', '--size', '512x512'];
+      const run = rig.start(['run', file, ...big, ...patient], { guardMs }, there);
       const before = dice.between(1, 8);
       await until(() => rig.simulator.calls.length >= before, 60_000);
       link.slow(1000);
