@@ -52,7 +52,7 @@ export interface Check {
   atLimitMs: number;
   /** Bytes that the requests carry. */
   uploadBytes: number;
-  /** With an output only: what its pictures will take, about, and what is free there. */
+  /** With an output and rows to do only: what their pictures will take, about, and what is free there. */
   room: { neededBytes: number; freeBytes: number } | undefined;
   /** With an output only, and where the manifest as a whole is right. */
   changes: Changes | undefined;
@@ -200,7 +200,7 @@ export function toCheck(
     credits: creditsOf(calls, sums.selected - sums.invalid, options, maybeDone),
     atLimitMs: Math.max(0, Math.ceil(calls / options.callsPerWindow) - 1) * options.windowMs,
     uploadBytes,
-    room: free === undefined ? undefined : { neededBytes: storeBytes, freeBytes: free },
+    room: free === undefined || due === 0 ? undefined : { neededBytes: storeBytes, freeBytes: free },
     changes: isAgainst && !manifest.unskippable ? changes : undefined,
     close() {
       for (const list of [findings, ...Object.values(changes)]) list.close();

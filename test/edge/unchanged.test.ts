@@ -107,6 +107,7 @@ async function see(given: typeof flags, between?: Change): Promise<{ seen: Seen;
   const plain = (text: string): string =>
     text
       .replaceAll(/r\d{8}T\d{9}-[0-9a-f]{6}/g, 'RUN')
+      .replaceAll(/"bytes_free": \d+|\d+ [kMG]B are free/g, 'FREE')
       .replaceAll(/"(started_at|finished_at)": ?"20[^"]*"(?=,"rows"|,"finished_at"|,\n)/g, '"$1":"TIME"')
       .replaceAll(/20\d\d-(?!11-01)[\d-]+T[\d:.]+Z/g, 'TIME');
   const files: Record<string, string> = {};

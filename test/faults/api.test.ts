@@ -5,7 +5,7 @@ import { parseFault, parseFaults, type LikelyFault } from '../../src/simulator/f
 import { createGate, type Answer, type Gate } from '../fixtures/gate.ts';
 import { createLink } from '../fixtures/link.ts';
 import { createRig, prompts, small, until, type Result, type Rig, type RigOptions } from '../fixtures/rig.ts';
-import { fault, type Dice } from './fault.ts';
+import { fault, longFault, type Dice } from './fault.ts';
 
 const windowMs = 3000;
 /** Wide enough for the delivery of a busy machine: a refusal then is a slot too many. */
@@ -68,7 +68,7 @@ const everyKind =
   '429=2%,502=2%,503-envelope=2%,500=1%,504=1%,envelope:1001=2%,envelope:500=1%,html=2%,empty=1%,null=1%,' +
   'cut-body=3%,cut-base64=2%,cut-image:50%=1%,not-image=1%,reset-before=2%,reset=4%,hang=2%';
 
-fault('F39, F40, F41, F42, F43, F44: three in ten calls go wrong, in every way', (dice) =>
+longFault('F39, F40, F41, F42, F43, F44: three in ten calls go wrong, in every way', (dice) =>
   withRig(dice, { limit: 30, faults: parseFaults(everyKind) }, async (rig) => {
     const file = await rig.manifest(prompts(60));
     const patient = ['--timeout', '4s', '--max-attempts', '12', '--retry-budget', '100%'];
@@ -89,7 +89,7 @@ fault('F39, F40, F41, F42, F43, F44: three in ten calls go wrong, in every way',
   }),
 );
 
-fault('F39, F40, F41: a call whose charge is unknown is held', (dice) =>
+longFault('F39, F40, F41: a call whose charge is unknown is held', (dice) =>
   withRig(dice, { faults: parseFaults('reset=15%,cut-body=10%,hang=5%,502=5%') }, async (rig) => {
     const file = await rig.manifest(prompts(24));
     const { code } = await rig.run(['run', file, ...small, '--timeout', '3s', '--on-unknown', 'hold'], {
@@ -147,7 +147,7 @@ const pauses: (() => string | undefined)[] = [
 /** A gate before the simulator answers some calls itself. */
 const gated = { I3: 'the simulator does not see all calls' };
 
-fault('F44: a 429 for three in ten calls, with every kind of Retry-After', (dice) =>
+longFault('F44: a 429 for three in ten calls, with every kind of Retry-After', (dice) =>
   withRig(dice, { except: gated, windowMs: 2000 }, async (rig) => {
     const said: (string | undefined)[] = [];
     const gate = await createGate(rig.simulator.url, () => {
@@ -167,29 +167,24 @@ fault('F44: a 429 for three in ten calls, with every kind of Retry-After', (dice
   }),
 );
 
-if (process.env['FAULT_SEEDS'] !== undefined) {
-  fault('F44: a 429 that asks for years is waited for fifteen windows', (dice) =>
-    withRig(dice, { except: gated, windowMs: 1000, limit: 6 }, async (rig) => {
-      let left = dice.between(3, 12);
-      const absurd = { status: 429, headers: { 'retry-after': '999999999' } };
-      const gate = await createGate(rig.simulator.url, () => (left-- === 0 ? absurd : undefined));
-      try {
-        const { refused } = await runThrough(rig, gate);
-        expect(refused).toBe(1);
-        const at = gate.calls.findIndex(({ answer }) => answer);
-        const waited = Math.max(
-          ...gate.calls.slice(at + 1).map((call, i) => call.at - gate.calls[at + i]!.at),
-        );
-        expect(waited).toBeGreaterThan(13_000);
-        expect(waited).toBeLessThan(25_000);
-        return `waited ${waited} ms`;
-      } finally {
-        await gate.close();
-      }
-    }),
-  );
-}
-
+longFault('F44: a 429 that asks for years is waited for fifteen windows', (dice) =>
+  withRig(dice, { except: gated, windowMs: 1000, limit: 6 }, async (rig) => {
+    let left = dice.between(3, 12);
+    const absurd = { status: 429, headers: { 'retry-after': '999999999' } };
+    const gate = await createGate(rig.simulator.url, () => (left-- === 0 ? absurd : undefined));
+    try {
+      const { refused } = await runThrough(rig, gate);
+      expect(refused).toBe(1);
+      const at = gate.calls.findIndex(({ answer }) => answer);
+      const waited = Math.max(...gate.calls.slice(at + 1).map((call, i) => call.at - gate.calls[at + i]!.at));
+      expect(waited).toBeGreaterThan(13_000);
+      expect(waited).toBeLessThan(25_000);
+      return `waited ${waited} ms`;
+    } finally {
+      await gate.close();
+    }
+  }),
+);
 /** A run of 18 rows through a gate, of which all must succeed, each paid once. */
 async function runThrough(rig: Rig, gate: Gate): Promise<{ results: Result[]; refused: number }> {
   const file = await rig.manifest(prompts(18));
@@ -235,7 +230,7 @@ for (const [name, status] of [
   });
 }
 
-fault('F47: a storm of 502s, of which nobody knows which were paid', (dice) => {
+longFault('F47: a storm of 502s, of which nobody knows which were paid', (dice) => {
   const faults: LikelyFault[] = [];
   return withRig(dice, { faults }, async (rig) => {
     const { calls } = rig.simulator;
@@ -278,7 +273,7 @@ fault('F47: a storm of 502s that never ends', (dice) => {
   });
 });
 
-fault('F48: a route is dead, or both come and go', (dice) =>
+longFault('F48: a route is dead, or both come and go', (dice) =>
   withRig(dice, { limit: 30 }, async (rig) => {
     const marks = ['[sim:503-envelope*@1]', '[sim:503-envelope@1,503-envelope@2]', '[sim:500@1,502@2]', ''];
     const file = await rig.manifest(prompts(30).map((prompt) => `${prompt} ${dice.pick(marks)}`));
@@ -294,7 +289,7 @@ fault('F48: a route is dead, or both come and go', (dice) =>
   }),
 );
 
-fault('F49: answers that drip in beyond the time-out', (dice) =>
+longFault('F49: answers that drip in beyond the time-out', (dice) =>
   withRig(dice, {}, async (rig) => {
     const { port } = new URL(rig.simulator.url);
     const link = await createLink(Number(port));

@@ -3,7 +3,7 @@ import { afterEach, describe, expect } from 'vitest';
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
 import { createRig, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 import { expectAllDone } from './done.ts';
-import { fault } from './fault.ts';
+import { fault, longFault } from './fault.ts';
 
 let rig: Rig;
 let redis: RedisServer;
@@ -41,7 +41,7 @@ describe('F62 the clock of one machine', () => {
     return /its clock is .* machine's/.exec(stderr)?.[0] ?? '';
   });
 
-  fault('is twenty seconds off: it works beside another, warned', async (dice) => {
+  longFault('is twenty seconds off: it works beside another, warned', async (dice) => {
     await open({ limit: 10, latency: steady(300) });
     const clockMs = dice.pick([20_000, -20_000]);
     // A row whose first call fails waits about a second for its next.

@@ -7,7 +7,7 @@ import { afterEach, describe, expect } from 'vitest';
 import { createRig, prompts, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 import { canMount, mountSmallDisk, type SmallDisk } from '../fixtures/small-disk.ts';
 import { expectAllDone } from './done.ts';
-import { fault } from './fault.ts';
+import { fault, longFault } from './fault.ts';
 
 let rig: Rig;
 let disk: SmallDisk | undefined;
@@ -78,7 +78,7 @@ describe.skipIf(!canMount)('the disk of the output (only root may mount one)', (
     return `stopped after ${before} calls: ${/reshoot: .*/.exec(full.stderr)?.[0]}`;
   });
 
-  fault('F57 can only be read from some moment on: the run ends, and goes on later', async (dice) => {
+  longFault('F57 can only be read from some moment on: the run ends, and goes on later', async (dice) => {
     const small = await openOnDisk(512 * MB, { limit: 4, latency: { min: 100, max: 900 } });
     const file = await rig.manifest(prompts(8));
     const run = rig.start(['run', file, ...options]);
@@ -96,7 +96,7 @@ describe.skipIf(!canMount)('the disk of the output (only root may mount one)', (
     return `with ${kept.length} pictures: ${/reshoot: .*/.exec(ended.stderr)?.[0]}`;
   });
 
-  fault('F60 is full when the report is written: the old one stays whole', async (dice) => {
+  longFault('F60 is full when the report is written: the old one stays whole', async (dice) => {
     const small = await openOnDisk(64 * MB);
     const file = await rig.manifest(prompts(6));
     expect(await rig.run(['run', file, ...options], { answerBytes: 0 })).toMatchObject({ code: 0 });

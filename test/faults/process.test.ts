@@ -10,7 +10,7 @@ import { canLimitMemory, limitMemory, type MemoryGroup } from '../fixtures/memor
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
 import { createRig, prompts, small, steady, until, type Rig, type RigOptions } from '../fixtures/rig.ts';
 import { expectAllDone, paidInSilence } from './done.ts';
-import { fault } from './fault.ts';
+import { fault, longFault } from './fault.ts';
 
 let rig: Rig;
 let redis: RedisServer | undefined;
@@ -95,7 +95,7 @@ async function submit(prompts: string[], ...options: string[]) {
   return rig.start(['wait', run]);
 }
 
-fault('F7 all workers killed five times, and no row is lost', async (dice) => {
+longFault('F7 all workers killed five times, and no row is lost', async (dice) => {
   await openShared({ latency: steady(600) });
   const waiting = await submit(prompts(16), '--retry-budget', '500%', '--max-attempts', '20');
   const begin = () => [1, 2].map(() => rig.start(['worker', '--concurrency', '2'], short));
@@ -207,7 +207,7 @@ describe('F11 frozen for longer than its lock', () => {
     return /has this call in flight: waiting for it/.exec(stderr)?.[0] ?? '';
   });
 
-  fault('one of two processes, at any moment: nothing is paid for twice', async (dice) => {
+  longFault('one of two processes, at any moment: nothing is paid for twice', async (dice) => {
     await openShared({ limit: 6, latency: { min: 100, max: 900 } });
     const file = await rig.manifest(prompts(18));
     const run = rig.start(['run', file, ...small], short);
@@ -257,7 +257,7 @@ describe('F15 a row that kills its worker each time', () => {
   /** Where it does: before its record, with its record and before it is sent, or over its paid answer. */
   const deaths = ['rename .*KEY-', 'open .*KEY-', 'mkdir .*calls/../KEY'];
 
-  fault('fails in the end, and the others finish', async (dice) => {
+  longFault('fails in the end, and the others finish', async (dice) => {
     await openShared({ latency: { min: 100, max: 700 } });
     const waiting = await submit(prompts(8));
     const poison = dice.between(1, 8);
@@ -304,7 +304,7 @@ describe.skipIf(!canLimitMemory)('F13 less memory than pictures need (only root 
       .png({ progressive: true, compressionLevel: 1 })
       .toBuffer();
 
-  fault('kills whoever asks for it: that row fails, and the others finish', async (dice) => {
+  longFault('kills whoever asks for it: that row fails, and the others finish', async (dice) => {
     const megabytes = dice.between(16, 30);
     const [usual, deadly] = await Promise.all([noise(Math.round(Math.sqrt(megabytes * 350_000))), bomb()]);
     const [usualAnswer, deadlyAnswer] = [usual, deadly].map((bytes) => Buffer.from(pictureAnswer(bytes)));

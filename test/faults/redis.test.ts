@@ -8,7 +8,7 @@ import { createLink, type Link } from '../fixtures/link.ts';
 import { startRedis, type RedisServer } from '../fixtures/redis.ts';
 import type { Bend } from '../fixtures/reshoot.ts';
 import { createRig, prompts, small, until, type Process, type Rig } from '../fixtures/rig.ts';
-import { fault, type Dice } from './fault.ts';
+import { fault, longFault, type Dice } from './fault.ts';
 
 const windowMs = 3000;
 const rows = 40;
@@ -144,7 +144,7 @@ for (const [name, bend, lengths] of [
     [15_000, 8000, 6000],
   ],
 ] as const) {
-  fault(name, (dice) =>
+  longFault(name, (dice) =>
     duringShift(dice, { appendonly: true, bend }, async ({ rig, server }) => {
       const sent = rig.simulator.calls.length;
       await server.kill();
@@ -158,7 +158,7 @@ for (const [name, bend, lengths] of [
   );
 }
 
-fault('F23: the embedded Redis is killed', async (dice) => {
+longFault('F23: the embedded Redis is killed', async (dice) => {
   const rig = await createRig({ limit: 15, windowMs, latency: { min: 100, max: 900 } });
   const server = async (): Promise<number> => {
     const text = await readFile(join(rig.dir, 'state', 'redis', 'server.json'), 'utf8');
@@ -184,34 +184,31 @@ fault('F23: the embedded Redis is killed', async (dice) => {
   }
 });
 
-if (process.env['FAULT_SEEDS'] !== undefined) {
-  fault('F23: a worker that is killed gives its rows back within a minute', (dice) =>
-    duringShift(
-      dice,
-      {
-        ends: async ({ rig, run }) => {
-          expect(await run.ended).toMatchObject({ code: 0 });
-          expect((await rig.summary()).rows).toMatchObject({ succeeded: rows });
-        },
-      },
-      async ({ rig, redis, run, worker }) => {
-        const hands = (): number =>
-          rig.simulator.calls.filter((call) => call.process === String(worker.pid)).length;
-        await until(() => hands() > 0 && rig.atWork() > 0);
-        worker.kill('SIGKILL');
-        const killedAt = now();
-        const left = await redis.llen('{reshoot}:edit:active');
+longFault('F23: a worker that is killed gives its rows back within a minute', (dice) =>
+  duringShift(
+    dice,
+    {
+      ends: async ({ rig, run }) => {
         expect(await run.ended).toMatchObject({ code: 0 });
-        // Given back, they still wait for their turn.
-        const after = Math.max(...rig.simulator.calls.map(({ at }) => at)) - killedAt;
-        expect(after).toBeLessThan(60_000 + windowMs);
-        return `killed with ${left} rows in hand of both; the last was sent ${Math.round(after)} ms later`;
+        expect((await rig.summary()).rows).toMatchObject({ succeeded: rows });
       },
-    ),
-  );
-}
-
-fault('F25: Redis is killed, then the processes are told to stop', (dice) => {
+    },
+    async ({ rig, redis, run, worker }) => {
+      const hands = (): number =>
+        rig.simulator.calls.filter((call) => call.process === String(worker.pid)).length;
+      await until(() => hands() > 0 && rig.atWork() > 0);
+      worker.kill('SIGKILL');
+      const killedAt = now();
+      const left = await redis.llen('{reshoot}:edit:active');
+      expect(await run.ended).toMatchObject({ code: 0 });
+      // Given back, they still wait for their turn.
+      const after = Math.max(...rig.simulator.calls.map(({ at }) => at)) - killedAt;
+      expect(after).toBeLessThan(60_000 + windowMs);
+      return `killed with ${left} rows in hand of both; the last was sent ${Math.round(after)} ms later`;
+    },
+  ),
+);
+longFault('F25: Redis is killed, then the processes are told to stop', (dice) => {
   const again = async ({ rig, server }: Shift): Promise<void> => {
     await server.restart();
     expect(await rig.run(['run', join(rig.dir, 'manifest.csv'), ...small], { guardMs })).toMatchObject({
@@ -240,7 +237,7 @@ fault('F25: Redis is killed, then the processes are told to stop', (dice) => {
   });
 });
 
-fault('F26: Redis is frozen for twice the lock', (dice) =>
+longFault('F26: Redis is frozen for twice the lock', (dice) =>
   duringShift(dice, { bend: { lockMs: 2000, stalledMs: 1000 } }, async ({ rig, server, redis }) => {
     const sent = rig.simulator.calls.length;
     await server.freeze(4000);
@@ -252,7 +249,7 @@ fault('F26: Redis is frozen for twice the lock', (dice) =>
   }),
 );
 
-fault('F27: connections to Redis are cut again and again', (dice) =>
+longFault('F27: connections to Redis are cut again and again', (dice) =>
   duringShift(dice, {}, async ({ redis }) => {
     let cut = 0;
     for (const end = now() + 4000; now() < end; await sleep(dice.between(200, 400))) {
@@ -263,7 +260,7 @@ fault('F27: connections to Redis are cut again and again', (dice) =>
   }),
 );
 
-fault('F30: a fail-over to a replica that lacks the last writes', async (dice) => {
+longFault('F30: a fail-over to a replica that lacks the last writes', async (dice) => {
   const replica = await startRedis();
   const second = new Redis(replica.url);
   let link: Link | undefined;
@@ -297,7 +294,7 @@ fault('F30: a fail-over to a replica that lacks the last writes', async (dice) =
   }
 });
 
-fault('F31: the memory of Redis is full', (dice) =>
+longFault('F31: the memory of Redis is full', (dice) =>
   duringShift(dice, { bend: { lockMs: 3000, stalledMs: 1500 } }, async ({ rig, redis }) => {
     const used = /^used_memory:(\d+)/m.exec(await redis.info('memory'))?.[1] ?? '1';
     const refusals = async (): Promise<number> =>
