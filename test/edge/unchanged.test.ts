@@ -115,7 +115,7 @@ async function see(given: typeof flags, between?: Change): Promise<{ seen: Seen;
   for (const name of names.filter((one) => one !== 'thumbs'))
     files[name] = plain(await readFile(join(out, 'report', name), 'utf8'));
   if (run !== undefined) files['plan'] = await readFile(join(out, `.reshoot/runs/${run}/plan.jsonl`), 'utf8');
-  return { run, seen: { checked, said: plain(ran.said), called, files } };
+  return { run, seen: { checked: plain(checked), said: plain(ran.said), called, files } };
 }
 
 /** Changes something below `dir`; told the run where there is one. */

@@ -317,7 +317,9 @@ describe.skipIf(!canLimitMemory)('F13 less memory than pictures need (only root 
         answer(socket, 200, row === ill ? deadlyAnswer : usualAnswer);
       },
     });
-    await open({ except: { I3: 'its calls go elsewhere than to the simulator' } });
+    await open({
+      except: { I3: 'its calls go elsewhere than to the simulator', I6: 'the system kills its commands' },
+    });
     group = await limitMemory(300 * 1024 * 1024);
     const file = await rig.manifest(prompts(6));
     const args = ['run', file, ...small, '--max-attempts', '2', '--concurrency', '3'];
