@@ -1,5 +1,6 @@
 import { describe, expect, it, type TestContext } from 'vitest';
 import { limitUsed } from '../fixtures/limit-used.ts';
+import type { Exceptions } from '../checker/expect.ts';
 import { startRedis } from '../fixtures/redis.ts';
 import type { Bend } from '../fixtures/reshoot.ts';
 import { createRig, until, type Process, type Rig } from '../fixtures/rig.ts';
@@ -22,7 +23,12 @@ interface Started {
 }
 
 /** `run` and two `worker`s on one Redis; every row asks for something of its own. */
-async function start(rows: number, bend: Bend, { onTestFinished }: TestContext): Promise<Started> {
+async function start(
+  rows: number,
+  bend: Bend,
+  { onTestFinished }: TestContext,
+  except: Exceptions = {},
+): Promise<Started> {
   const redis = await startRedis();
   onTestFinished(() => redis.close());
   // Delivery jitters, by less than the guard.
@@ -33,6 +39,7 @@ async function start(rows: number, bend: Bend, { onTestFinished }: TestContext):
     limit,
     latency: { min: 1000, max: 1500 },
     countAfterMs,
+    except,
   });
   onTestFinished(() => rig.close());
   rig.start(['worker'], bend);
@@ -63,7 +70,7 @@ async function measure(rows: number, bend: Bend, test: TestContext): Promise<Cou
 
 /** Resolves at the first refusal. @throws Error when everything was done without one */
 async function refusal(rows: number, bend: Bend, test: TestContext): Promise<void> {
-  const { rig, run } = await start(rows, bend, test);
+  const { rig, run } = await start(rows, bend, test, { I4: 'what keeps the limit is off' });
   let ended = false;
   void run.ended.then(() => (ended = true));
   await until(() => refusals(rig) > 0 || ended, 100_000);
