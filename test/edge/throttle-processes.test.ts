@@ -32,7 +32,7 @@ async function start(
   const redis = await startRedis();
   onTestFinished(() => redis.close());
   // Delivery jitters, by less than the guard.
-  const countAfterMs = (): number => Math.random() * 80;
+  const countAfterMs = (): number => Math.random() * 150;
   const rig = await createRig({
     redisUrl: redis.url,
     windowMs,
@@ -95,7 +95,7 @@ describe('three processes on one Redis', () => {
 // Side by side: that they disturb each other brings only more refusals.
 describe.concurrent('three processes on one Redis are refused', () => {
   it('without the guard', async (test) => {
-    await refusal(60, { guardMs: 0 }, test);
+    await refusal(120, { guardMs: 0 }, test);
   });
 
   it('without the stamps, when connections take their random time', async (test) => {
