@@ -29,8 +29,7 @@ export function fault(name: string, play: (dice: Dice) => Promise<string>): void
 
 /** The same for plays that take long: only where seeds are asked for. */
 export function longFault(name: string, play: (dice: Dice) => Promise<string>): void {
-  if (asked === undefined) it.skip(name, () => undefined);
-  else fault(name, play);
+  if (asked !== undefined) fault(name, play);
 }
 
 function createDice(seed: number): Dice {
