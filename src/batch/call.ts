@@ -31,6 +31,8 @@ interface Order {
   output: Output;
   row: Row;
   call: Call;
+  /** Asked before it is sent: has nobody done it meanwhile? */
+  isDue: () => Promise<boolean>;
   slot: Slot;
   input: Input;
   timeoutMs: number;
@@ -97,13 +99,14 @@ export function createCaller(options: CallerOptions): Caller {
 
   const unstamped = (error: unknown): void => log.warn({ error: String(error) }, 'stamp failed');
 
-  const send = async ({ output, call, slot, input, timeoutMs, signal }: Order): Promise<Answer> => {
+  const send = async ({ output, call, isDue, slot, input, timeoutMs, signal }: Order): Promise<Answer> => {
     try {
       const isHeld = await throttle.holds(slot, signal).catch((error: unknown) => {
         if (signal.aborted) throw new EditError('not_sent', takenAway, { cause: error });
         throw error;
       });
       if (!isHeld) throw new EditError('not_sent', 'its credit was lost with the data of Redis');
+      if (!(await isDue())) throw new EditError('not_sent', 'another row that asks for the same is at it');
       sending.add(call);
       return await options.client.edit({
         key: options.keys.get(call.account)?.reveal() ?? '',

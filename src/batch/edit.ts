@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { codes, EditError, exitCodes, SurroundingsError, toError, type ErrorCode } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Row, Source } from '../model.ts';
@@ -119,7 +120,7 @@ export function createEditor(options: EditorOptions): Editor {
       knownSources(row.pictures, [...calls, ...line.leave(nameOf(job))]) ??
       (await output.sightings.of(row.pictures));
     const decided = known && (await decideOrTake(work, fingerprint(origin, row, known), known));
-    if (decided) return decided;
+    if (decided && 'is' in decided) return decided;
     step('looked up');
     return readAndCall(work);
   };
@@ -195,7 +196,7 @@ export function createEditor(options: EditorOptions): Editor {
       step('read');
       const paid = fingerprint(origin, work.row, input.sources);
       await work.output.sightings.note(input.sources);
-      return (await decideOrTake(work, paid, input.sources)) ?? (await callUntilDecided(work, paid, input));
+      return await callUntilDecided(work, paid, input);
     } finally {
       input.release();
     }
@@ -203,13 +204,10 @@ export function createEditor(options: EditorOptions): Editor {
 
   /**
    * Settles a row that needs no call. Rows that ask for the same are one piece of work: who takes it on sends it, the
-   * others wait for that row's end and share it. Undefined: this row has taken it on.
+   * others wait for that row's end and share it.
+   * @returns what this row, which has taken it on, is due to send; or what became of it without that
    */
-  const decideOrTake = async (
-    work: Work,
-    paid: string,
-    sources: Source[],
-  ): Promise<JobResult | undefined> => {
+  const decideOrTake = async (work: Work, paid: string, sources: Source[]): Promise<Due | JobResult> => {
     const { job, output, row } = work;
     for (;;) {
       const own = await judged(work, paid);
@@ -232,12 +230,24 @@ export function createEditor(options: EditorOptions): Editor {
       if (isAtIt || !theirs) return line.wait(nameOf(job), sources);
       if (theirs.is !== 'due') return settleVerdict(work, theirs, sources);
       if (isOwn || (await output.contents.take(paid, taker, takers.length))) {
-        work.after = others
-          .filter((call) => call.fingerprint === paid && chargeOf(call) === 'unknown')
-          .map(({ id, n }) => ({ id, n }));
-        return undefined;
+        work.after = lost(others, paid);
+        return own.due;
       }
     }
+  };
+
+  /**
+   * Is it still for this row to send what it took on? Asked when its record is open: of two processes that both took it
+   * on, since one was asleep meanwhile, at least one sees the other's.
+   */
+  const isStillDue = async (work: Work, paid: string): Promise<boolean> => {
+    const { job, output, row, after } = work;
+    const takers = await output.contents.takers(paid);
+    const last = takers.at(-1);
+    if (last?.run !== job.run || last.id !== row.id) return false;
+    const others = await callsOfOthers(work, takers, undefined);
+    if (!others || (await judged(work, paid, others)).is === 'done') return false;
+    return isDeepStrictEqual(lost(others, paid), after);
   };
 
   /**
@@ -261,12 +271,12 @@ export function createEditor(options: EditorOptions): Editor {
 
   const callUntilDecided = async (work: Work, paid: string, input: Input): Promise<JobResult> => {
     for (let free = 0; ;) {
-      const verdict = await judged(work, paid);
-      if (verdict.is !== 'due') return settleVerdict(work, verdict, input.sources);
-      const slot = await takeSlot(work, verdict.due);
+      const due = await decideOrTake(work, paid, input.sources);
+      if ('is' in due) return due;
+      const slot = await takeSlot(work, due);
       if ('is' in slot) return slot;
       step('slot taken');
-      const call = await callOn(slot, work, verdict.due, paid, input);
+      const call = await callOn(slot, work, due, paid, input);
       // Somebody else opened this very call, so the slot is theirs now.
       if (!call) return { is: 'handed back', afterMs: elsewhereMs };
       work.calls.push(call);
@@ -310,7 +320,8 @@ export function createEditor(options: EditorOptions): Editor {
       if (!call) return undefined;
       step('record opened');
       const { timeout_ms: timeoutMs } = run;
-      return await caller.make({ output, row, call, slot, input, timeoutMs, signal: state.signal });
+      const isDue = (): Promise<boolean> => isStillDue(work, paid);
+      return await caller.make({ output, row, call, isDue, slot, input, timeoutMs, signal: state.signal });
     } finally {
       inFlight.delete(slot.call);
     }
@@ -327,17 +338,21 @@ export function createEditor(options: EditorOptions): Editor {
   };
 
   /** The row's verdict by these calls; a picture that somebody has deleted doesn't count as done. */
-  const judged = async (
-    { output, row, rules, calls: own }: Work,
-    paid: string,
-    calls = own,
-  ): Promise<Verdict> => {
-    let left = calls;
+  const judged = async (work: Work, paid: string, others?: Call[]): Promise<Verdict> => {
+    const { output, row, rules } = work;
+    let left = others ?? work.calls;
     for (;;) {
       const verdict = judge(row.route, left, paid, rules);
       const picture = verdict.is === 'done' ? verdict.call.closed?.picture : undefined;
       if (verdict.is !== 'done' || !picture) return verdict;
-      if (await place(output.storage, verdict.call, picture, row, own)) return verdict;
+      // Who slept over the row must not put its picture in the place of a newer one.
+      const story = await output.calls.story(row.id);
+      if (story.length > work.calls.length) {
+        work.calls = story;
+        left = others ?? story;
+        continue;
+      }
+      if (await place(output.storage, verdict.call, picture, row, work.calls)) return verdict;
       left = left.with(left.indexOf(verdict.call), { ...verdict.call, fingerprint: '' });
     }
   };
@@ -519,6 +534,13 @@ export function createEditor(options: EditorOptions): Editor {
     await desk.settle(job.run, row, 'failed');
     return done;
   }
+}
+
+/** Those that may have been paid for this, by name. */
+function lost(calls: Call[], paid: string): { id: string; n: number }[] {
+  return calls
+    .filter((call) => call.fingerprint === paid && chargeOf(call) === 'unknown')
+    .map(({ id, n }) => ({ id, n }));
 }
 
 const lostMessage = `worker_lost: the row was started ${mostLosses} times by processes that died over it`;

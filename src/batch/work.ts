@@ -173,6 +173,8 @@ export async function openWorkshop(
     limit,
     windowMs,
     guardMs: tuning.guardMs,
+    // The private one writes each answer's changes down before it gives it.
+    isDurable: config.redisUrl === undefined,
     mend,
   });
 
@@ -254,6 +256,11 @@ export async function openWorkshop(
     // A run that is over, or that another plan has replaced, of which a dead process still held a job.
     if (!(await desk.has(job.run))) return { is: 'done' };
     if (job.kind === 'finish') return finish(job.run, output);
+    if (await output.runs.end(job.run)) {
+      // Redis came back with what it knew before the run ended: the feeder winds it up.
+      await ledger.cancel(job.run);
+      return { is: 'done' };
+    }
     if (onlyRun !== undefined && job.run !== onlyRun) return { is: 'handed back', afterMs: 1000 };
     if (job.run === onlyRun) return edit(job, output, state);
     return withEither(state.signal, leaving.signal, (signal) => edit(job, output, { ...state, signal }));

@@ -102,7 +102,8 @@ function optionsOf({ folder, socket }: Home, logFile: string): string[] {
     ['--logfile', logFile],
     ['--loglevel', 'warning'],
     ['--appendonly', 'yes'],
-    ['--appendfsync', 'everysec'],
+    // Nothing that was answered is lost, so that the throttle needs no rest when it comes back. It has little to write.
+    ['--appendfsync', 'always'],
     ['--save', ''],
     ['--maxmemory-policy', 'noeviction'],
   ].flat();

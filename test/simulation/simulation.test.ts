@@ -132,8 +132,11 @@ it(
           `${all.points} questions, ${all.deaths} deaths, ${Math.round(all.virtualMs / 3_600_000)} h; ` +
           `${Math.round((seeds.length / ms) * 60_000)} a minute\n`,
       );
-    expect(all.calls).toBeGreaterThan(seeds.length);
-    expect(all.deaths).toBeGreaterThan(seeds.length);
+    // A single history may well be a peaceful one.
+    if (seeds.length >= 60) {
+      expect(all.calls).toBeGreaterThan(seeds.length);
+      expect(all.deaths).toBeGreaterThan(seeds.length);
+    }
   },
   60_000 + seeds.length * 1000,
 );

@@ -1,0 +1,166 @@
+import { hash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { createCaller } from '../../src/batch/call.ts';
+import { createEditor } from '../../src/batch/edit.ts';
+import { createInputReader } from '../../src/batch/input.ts';
+import { openOutput, type Output } from '../../src/batch/output.ts';
+import { Secret } from '../../src/config.ts';
+import { createLog } from '../../src/log.ts';
+import type { JobResult } from '../../src/queue/worker.ts';
+import { planLine, type PlannedRow } from '../../src/records/runs.ts';
+import type { Throttle } from '../../src/throttle/throttle.ts';
+import { paperDesks, type PaperDesks } from '../fixtures/paper-desks.ts';
+import { rowOf } from '../fixtures/row.ts';
+
+/** Two rows that ask for the same. */
+const rows = [1, 2].map((row) =>
+  rowOf(row, {
+    output: `${row}.{ext}`,
+    pictures: [{ kind: 'url', url: 'https://shop.example/a.jpg' }],
+  }),
+);
+const origin = 'https://api.example';
+const log = createLog('silent');
+
+let out: string;
+let output: Output;
+let desks: PaperDesks;
+/** Whose calls were sent, in order. */
+let sent: string[];
+beforeEach(async () => {
+  out = await mkdtemp(join(tmpdir(), 'reshoot-asleep-'));
+  output = await openOutput(out);
+  desks = paperDesks();
+  sent = [];
+  await output.runs.writePlan(
+    'r1',
+    rows.map((row) => planLine(row).text),
+  );
+  await output.runs.write({
+    v: 1,
+    run: 'r1',
+    manifest: 'goods.csv',
+    origin,
+    started_at: '2026-11-01T10:00:00.000Z',
+    plan: 'r1',
+    rows: 2,
+    columns: [],
+    max_attempts: 4,
+    retry_budget: 10,
+    timeout_ms: 1000,
+    force: false,
+  });
+});
+afterEach(() => rm(out, { recursive: true, force: true }));
+
+/** A process that falls asleep where it takes a slot, or where it asks whether it still holds one. */
+function createProcess(at?: 'take' | 'holds'): {
+  work: (row: number) => Promise<JobResult>;
+  asleep: Promise<void>;
+  wake: () => void;
+} {
+  let [fall, wake] = [(): void => undefined, (): void => undefined];
+  const asleep = new Promise<void>((resolve) => (fall = resolve));
+  const awake = new Promise<void>((resolve) => (wake = resolve));
+  const nap = async (where: typeof at): Promise<void> => {
+    if (where !== at) return;
+    fall();
+    await awake;
+  };
+  let sender = '';
+  const throttle: Partial<Throttle> = {
+    async take(run, call) {
+      await nap('take');
+      return { run, call, account: 'a', fresh: true, takenAt: performance.now(), connection: 0 };
+    },
+    async holds({ call }) {
+      await nap('holds');
+      sender = call;
+      return true;
+    },
+    isFresh: () => true,
+    stamp: async () => undefined,
+    end: async () => undefined,
+    settle: async () => 0,
+    isHeld: async () => false,
+  };
+  const common = { throttle: throttle as Throttle, ledger: desks.ledger, log };
+  const caller = createCaller({
+    ...common,
+    keys: new Map([['a', new Secret('key')]]),
+    client: {
+      async edit({ part }) {
+        sent.push(sender);
+        await writeFile(part, sender, { flag: 'wx' });
+        return { status: 200, bytes: sender.length, sha256: hash('sha256', sender), ms: 1 };
+      },
+    },
+    verifier: {
+      verify: async () => ({ mime: 'image/jpeg', ext: 'jpg', width: 8, height: 8, verified: true }),
+      close: async () => undefined,
+    },
+    onCall: () => undefined,
+  });
+  const edit = createEditor({
+    ...common,
+    origin,
+    caller,
+    desk: desks.desk,
+    inputs: createInputReader(4),
+    // Whoever sleeps is taken for dead.
+    lives: () => false,
+    othersMayWork: async () => false,
+    onKept: () => undefined,
+    random: () => 0,
+  });
+  const work = async (number: number): Promise<JobResult> => {
+    const { place } = (await planned()).find((row) => row.place.row === number)!;
+    const job = { kind: 'row', run: 'r1', place } as const;
+    return edit(job as never, output, { losses: 0, signal: new AbortController().signal });
+  };
+  return { work, asleep, wake: () => wake() };
+}
+
+async function planned(): Promise<PlannedRow[]> {
+  const all: PlannedRow[] = [];
+  for await (const some of output.runs.plan('r1')) all.push(...some);
+  return all;
+}
+
+/** Row 1 in the hands of a process that sleeps, and settled by another one that knows nothing of that. */
+async function overtaken(
+  at: 'take' | 'holds',
+): Promise<ReturnType<typeof createProcess> & { ended: Promise<JobResult> }> {
+  const first = createProcess(at);
+  const ended = first.work(1);
+  await first.asleep;
+  await desks.desk.settle('r1', 1, 'failed');
+  return { ...first, ended };
+}
+
+it.each(['take', 'holds'] as const)(
+  'a row whose process slept (%s) while another row took the same on is not sent',
+  async (at) => {
+    const first = await overtaken(at);
+    expect(await createProcess().work(2)).toEqual({ is: 'done' });
+    first.wake();
+    expect(await first.ended).toEqual({ is: 'done' });
+    expect(sent).toHaveLength(1);
+    const [last] = (await output.calls.story('id 1')).slice(-1);
+    expect(last).toMatchObject({ paid_by: { id: 'id 2', n: 1 }, closed: { charged: 'no' } });
+  },
+);
+
+it('of two rows that both took the same on, since one was asleep, only one is sent', async () => {
+  const first = await overtaken('take');
+  const second = createProcess('take');
+  const ended = second.work(2);
+  await second.asleep;
+  first.wake();
+  second.wake();
+  await Promise.all([first.ended, ended]);
+  expect(sent).toHaveLength(1);
+});
