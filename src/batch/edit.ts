@@ -339,13 +339,14 @@ export function createEditor(options: EditorOptions): Editor {
 
   /** The row's verdict by these calls; a picture that somebody has deleted doesn't count as done. */
   const judged = async (work: Work, paid: string, others?: Call[]): Promise<Verdict> => {
-    const { output, row, rules } = work;
+    const { job, output, row, rules } = work;
     let left = others ?? work.calls;
     for (;;) {
       const verdict = judge(row.route, left, paid, rules);
       const picture = verdict.is === 'done' ? verdict.call.closed?.picture : undefined;
       if (verdict.is !== 'done' || !picture) return verdict;
-      // Who slept over the row must not put its picture in the place of a newer one.
+      // Who slept over the row, or over the run, must not put its picture in the place of a newer one.
+      if (await output.runs.end(job.run)) throw new RunIsOver();
       const story = await output.calls.story(row.id);
       if (story.length > work.calls.length) {
         work.calls = story;
@@ -505,6 +506,7 @@ export function createEditor(options: EditorOptions): Editor {
     try {
       return await edit(job, output, state);
     } catch (error) {
+      if (error instanceof RunIsOver) return done;
       // Aborted while it waited: nothing of it is in flight, so anybody may take it.
       if (state.signal.aborted && !(error instanceof EditError)) return { is: 'handed back', afterMs: 0 };
       if (error instanceof EditError && error.code === 'output_taken') return giveUp(job, output, error);
@@ -535,6 +537,9 @@ export function createEditor(options: EditorOptions): Editor {
     return done;
   }
 }
+
+/** Another process has ended the run while this one slept. */
+class RunIsOver extends Error {}
 
 /** Those that may have been paid for this, by name. */
 function lost(calls: Call[], paid: string): { id: string; n: number }[] {

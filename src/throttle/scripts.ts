@@ -90,6 +90,8 @@ if held then
   for i = 3, #KEYS, 2 do
     local at = ARGV[11 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], entry)
     if at and now - at <= life then return {'held', string.sub(held, 3)} end
+    -- Whoever slept over the row may not know that another sent it: the slot counts on, under a name of its own.
+    if at then redis.call('ZADD', KEYS[i], at, entry .. '@' .. at) end
     redis.call('ZREM', KEYS[i], entry)
     redis.call('ZREM', paidKey(KEYS[i]), entry)
   end

@@ -79,6 +79,7 @@ function take(db: Db, keys: string[], argv: string[]): string[] {
     for (const { log, name } of accounts) {
       const at = name === held.slice(2) ? db.zset(log).get(entry) : undefined;
       if (at !== undefined && db.now - at <= life) return ['held', held.slice(2)];
+      if (at !== undefined) db.zset(log).set(`${entry}@${at}`, at);
       db.zset(log).delete(entry);
       db.zset(lua.paidKey(log)).delete(entry);
     }
