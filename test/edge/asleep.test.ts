@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -12,6 +12,7 @@ import { createLog } from '../../src/log.ts';
 import type { JobResult } from '../../src/queue/worker.ts';
 import { planLine, type PlannedRow } from '../../src/records/runs.ts';
 import type { Throttle } from '../../src/throttle/throttle.ts';
+import { callOf, endings, picture } from '../fixtures/call.ts';
 import { paperDesks, type PaperDesks } from '../fixtures/paper-desks.ts';
 import { rowOf } from '../fixtures/row.ts';
 
@@ -56,8 +57,8 @@ beforeEach(async () => {
 });
 afterEach(() => rm(out, { recursive: true, force: true }));
 
-/** A process that falls asleep where it takes a slot, or where it asks whether it still holds one. */
-function createProcess(at?: 'take' | 'holds'): {
+/** A process that falls asleep where it takes a slot, asks whether it still holds it, or tells what became of its call. */
+function createProcess(at?: 'take' | 'holds' | 'settle'): {
   work: (row: number) => Promise<JobResult>;
   asleep: Promise<void>;
   wake: () => void;
@@ -84,7 +85,10 @@ function createProcess(at?: 'take' | 'holds'): {
     isFresh: () => true,
     stamp: async () => undefined,
     end: async () => undefined,
-    settle: async () => 0,
+    async settle() {
+      await nap('settle');
+      return 0;
+    },
     isHeld: async () => false,
   };
   const common = { throttle: throttle as Throttle, ledger: desks.ledger, log };
@@ -163,4 +167,20 @@ it('of two rows that both took the same on, since one was asleep, only one is se
   second.wake();
   await Promise.all([first.ended, ended]);
   expect(sent).toHaveLength(1);
+});
+
+it("a picture of a run that is over doesn't take the place of a newer one", async () => {
+  const slow = createProcess('settle');
+  const ended = slow.work(1);
+  await slow.asleep;
+  const newer = { ...picture, output: '1.jpg', sha256: hash('sha256', 'newer') };
+  await writeFile(join(out, newer.output), 'newer');
+  await output.calls.open(
+    callOf({ run: 'r2', id: 'id 1', n: 2, closed: { ...endings.picture, picture: newer } }),
+  );
+  await output.runs.writeEnd('r1', { summary: {} });
+  slow.wake();
+  expect(await ended).toMatchObject({ is: 'handed back' });
+  expect(await createProcess().work(1)).toEqual({ is: 'done' });
+  expect(await readFile(join(out, newer.output), 'utf8')).toBe('newer');
 });

@@ -260,6 +260,17 @@ describe('a slot', () => {
     await redis.ping();
   });
 
+  it('that is taken again when it is old counts on, since somebody may have sent it', async () => {
+    const throttle = throttleOf({ limit: 1, windowMs: 900 });
+    const first = await slotOf(throttle, 'call-1');
+    await throttle.stamp(first);
+    const sent = performance.now();
+    await sleep(90);
+    expect(throttle.isFresh(first)).toBe(false);
+    expect((await slotOf(throttle, 'call-1')).fresh).toBe(true);
+    expect(performance.now() - sent).toBeGreaterThan(890);
+  });
+
   it('that was never sent goes back to the log', async () => {
     const throttle = throttleOf({ limit: 1, windowMs: 60_000 });
     const slot = await slotOf(throttle, 'call-1');
