@@ -277,8 +277,11 @@ export function createEditor(options: EditorOptions): Editor {
       if ('is' in slot) return slot;
       step('slot taken');
       const call = await callOn(slot, work, due, paid, input);
-      // Somebody else opened this very call, so the slot is theirs now.
-      if (!call) return { is: 'handed back', afterMs: elsewhereMs };
+      if (!call) {
+        // Somebody else opened this very call, so the slot is theirs now: also where they have ended it already.
+        await catchUp(work.job.run, work.row.id, work.output, work.row);
+        return { is: 'handed back', afterMs: elsewhereMs };
+      }
       work.calls.push(call);
       step('record closed');
       const code = call.closed?.error_code;

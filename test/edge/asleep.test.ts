@@ -31,11 +31,13 @@ let output: Output;
 let desks: PaperDesks;
 /** Whose calls were sent, in order. */
 let sent: string[];
+/** Calls whose credits were booked. */
+let settled: string[];
 beforeEach(async () => {
   out = await mkdtemp(join(tmpdir(), 'reshoot-asleep-'));
   output = await openOutput(out);
   desks = paperDesks();
-  sent = [];
+  [sent, settled] = [[], []];
   await output.runs.writePlan(
     'r1',
     rows.map((row) => planLine(row).text),
@@ -85,7 +87,8 @@ function createProcess(at?: 'take' | 'holds' | 'settle'): {
     isFresh: () => true,
     stamp: async () => undefined,
     end: async () => undefined,
-    async settle() {
+    async settle({ call }) {
+      settled.push(call);
       await nap('settle');
       return 0;
     },
@@ -183,4 +186,16 @@ it("a picture of a run that is over doesn't take the place of a newer one", asyn
   expect(await ended).toMatchObject({ is: 'handed back' });
   expect(await createProcess().work(1)).toEqual({ is: 'done' });
   expect(await readFile(join(out, newer.output), 'utf8')).toBe('newer');
+});
+
+it('the credit of a slot for a call that another has made and ended is booked', async () => {
+  const slow = createProcess('take');
+  const ended = slow.work(1);
+  await slow.asleep;
+  expect(await createProcess().work(1)).toEqual({ is: 'done' });
+  const before = settled.length;
+  slow.wake();
+  expect(await ended).toMatchObject({ is: 'handed back' });
+  expect(sent).toHaveLength(1);
+  expect(settled.slice(before)).toEqual(sent);
 });
