@@ -116,9 +116,7 @@ async function makeRoom(
   for (const other of ours) {
     const content = await storage.hash(other);
     if (!content || (content === sha256 && other === name)) continue;
-    const aside = replacedName(other, content);
-    if (await storage.stat(aside)) await storage.remove(other);
-    else await storage.move(other, aside);
+    await storage.setAside(other, (taken) => replacedName(other, taken));
   }
 }
 

@@ -81,28 +81,39 @@ export async function openFolder(path: string, make = true): Promise<Storage> {
     keep: (file, name, sha256) =>
       guarded(name, async () => {
         const target = await ready(name);
-        if (await copyNew(file, target, sha256)) return true;
-        return (await optional(hashFile(target))) === sha256;
+        const put = await copyNew(file, target, sha256);
+        if (put === 'changed') throw new Error(`${file} changed on its way to ${name}`);
+        return put === 'copied' || (await optional(hashFile(target))) === sha256;
       }),
     copy: (from, to, sha256) =>
       guarded(to, async () => {
         const source = await inside(from);
         if ((await optional(hashFile(source))) !== sha256) return false;
         const target = await ready(to);
-        return (await copyNew(source, target, sha256)) || (await optional(hashFile(target))) === sha256;
+        const put = await copyNew(source, target, sha256);
+        return put === 'copied' || (put === 'taken' && (await optional(hashFile(target))) === sha256);
       }),
     hash: (name) => guarded(name, async () => optional(hashFile(await inside(name)))),
-    move: (from, to) =>
-      guarded(from, async () => {
-        const source = await inside(from);
-        const target = await ready(to);
-        if (await optional(lstat(target))) throw new Error(`${to} exists already`);
-        await optional(rename(source, target));
-        await syncFolder(dirname(target));
-      }),
-    remove: (name) =>
+    setAside: (name, aside) =>
       guarded(name, async () => {
-        await optional(rm(await inside(name), { force: true }));
+        const file = await inside(name);
+        const seen = await optional(hashFile(file));
+        if (seen === undefined) return;
+        const keepCopy = async (from: string, sha256: string): Promise<void> => {
+          const to = aside(sha256);
+          const target = await ready(to);
+          const put = await optional(copyNew(from, target, sha256));
+          if (put === 'taken' && (await optional(hashFile(target))) !== sha256)
+            throw new Error(`${to} exists already, with other content`);
+        };
+        await keepCopy(file, seen);
+        const taken = temporaryBeside(file);
+        if (!(await optional(rename(file, taken).then(() => true)))) return;
+        // Another process may have put something else there: looked at where nobody else can.
+        const sha256 = await hashFile(taken);
+        if (sha256 !== seen) await keepCopy(taken, sha256);
+        await rm(taken);
+        await syncFolder(dirname(file));
       }),
     leadsOut: (name) => guarded(name, async () => leadsOut(root, dirname(at(name)))),
     list: (folder) => guarded(folder, async () => listFolder(await entered(folder))),
@@ -243,7 +254,8 @@ async function viaTemporary<T>(
   }
 }
 
-async function copyNew(from: string, to: string, sha256: string): Promise<boolean> {
+/** @returns `changed`: the source has other content by now; `taken`: something stands at the target */
+async function copyNew(from: string, to: string, sha256: string): Promise<'copied' | 'taken' | 'changed'> {
   const temporary = temporaryBeside(to);
   try {
     await copyFile(from, temporary, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
@@ -253,8 +265,8 @@ async function copyNew(from: string, to: string, sha256: string): Promise<boolea
     } finally {
       await handle.close();
     }
-    if ((await hashFile(temporary)) !== sha256) throw new Error(`${from} changed on its way to ${to}`);
-    return await putNew(temporary, to);
+    if ((await hashFile(temporary)) !== sha256) return 'changed';
+    return (await putNew(temporary, to)) ? 'copied' : 'taken';
   } finally {
     await rm(temporary, { force: true });
     await syncFolder(dirname(to));

@@ -39,10 +39,12 @@ export interface Storage {
   copy(from: string, to: string, sha256: string): Promise<boolean>;
   /** sha256 of a file's bytes, or undefined where there is none. */
   hash(name: string): Promise<string | undefined>;
-  /** Moves a file below the output; the target must be free. A missing file is no error. */
-  move(from: string, to: string): Promise<void>;
-  /** A missing file is no error. */
-  remove(name: string): Promise<void>;
+  /**
+   * Moves whatever stands at a name to where its content says, though other processes put files there at the same time:
+   * nothing is lost, and at every moment it lies somewhere. Nothing there is no error.
+   * @throws Error when other content stands at the target
+   */
+  setAside(name: string, aside: (sha256: string) => string): Promise<void>;
   /** Would a file of this name lie outside the output, because a link stands on its way? */
   leadsOut(name: string): Promise<boolean>;
   /** Files and folders (their names end with `/`) directly in a folder; none where it is missing. */

@@ -136,16 +136,17 @@ export function createDisk(sim: Scheduler, grainMs: number) {
         const file = files.get(name);
         return file && sha256(file.bytes);
       }),
-    async move(from, to) {
-      await ready(to);
-      const isTaken = await sim.ask(`stat ${to}`, () => files.has(to));
-      if (isTaken) throw new Error(`${to} exists already`);
-      await sim.ask(`move ${from}`, () => {
-        if (files.has(from)) rename(from, to);
-        sim.note(`moved ${from} to ${to}`);
+    async setAside(name, aside) {
+      await ready(aside(''));
+      return sim.ask(`set ${name} aside`, () => {
+        const file = files.get(name);
+        if (!file) return;
+        const to = aside(sha256(file.bytes));
+        if (!putNew(to, file.bytes)) throw new Error(`${to} exists already, with other content`);
+        remove(name);
+        sim.note(`moved ${name} to ${to}`);
       });
     },
-    remove: (name) => sim.ask(`remove ${name}`, () => remove(name)),
     leadsOut: () => Promise.resolve(false),
     list: (folder) => sim.ask(`list ${folder}`, () => [...(folders.get(folder)?.entries ?? [])]),
     dated: (folder) =>
