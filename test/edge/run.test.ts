@@ -92,7 +92,7 @@ it('killed with calls in flight says which may be paid twice', async () => {
   expect(results.filter((row) => row.charged === 'unknown').length).toBeGreaterThanOrEqual(1);
   expect(results.every((row) => row.status === 'succeeded')).toBe(true);
   const runs = new Set(results.flatMap((row) => row.calls.map((call) => call.n)));
-  expect(runs).toEqual(new Set([1, 2]));
+  expect([...runs]).toEqual(expect.arrayContaining([1, 2]));
   await expectBooksToAgree();
 });
 
