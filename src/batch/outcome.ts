@@ -56,13 +56,15 @@ function concluded(evidence: Evidence): Conclusion {
 }
 
 /** A row that the run did not bring to an end: stopped, cancelled, or not selected. */
-function interrupted({ row, calls, stop }: Evidence, last: Call | undefined): Conclusion {
+function interrupted({ row, calls, rules, stop }: Evidence, last: Call | undefined): Conclusion {
   const before = row.selected ? last : calls.findLast(isAttempt);
   if (row.selected && stop?.code === exitCodes.cancelled) {
     return { ...(last && withFailure('failed', last)), status: 'cancelled' };
   }
   if (before && !before.closed?.picture) return withFailure('failed', before);
-  const why = row.selected ? stop?.reason : 'not chosen for this run';
+  // Who slept over its call may find only after the row was settled that nothing was sent.
+  const unsent = calls.findLast((call) => call.run === rules.run)?.closed?.error_message;
+  const why = row.selected ? (stop?.reason ?? unsent) : 'not chosen for this run';
   return { status: 'not_attempted', ...(why && { errorMessage: why }) };
 }
 

@@ -32,6 +32,15 @@ interface Asked {
   maxAttempts: number;
 }
 
+/** Of the report. */
+interface ResultLine {
+  id: string;
+  status: string;
+  output?: string;
+  sha256?: string;
+  error_message: string | null;
+}
+
 interface Spent {
   credits: number;
   extra: number;
@@ -169,16 +178,16 @@ export function createChecks({ sim, disk, api, processes, limit, windowMs }: Che
     const results = text
       .split('\n')
       .filter((line) => line !== '')
-      .map((line) => JSON.parse(line) as { id: string; status: string; output?: string; sha256?: string });
+      .map((line) => JSON.parse(line) as ResultLine);
     expect(
       results.map(({ id }) => id).join() === rows.map(({ id }) => id).join(),
       `the report has the rows ${results.map(({ id }) => id).join(', ')}`,
     );
     const end = read(`.reshoot/runs/${run}/end.json`) as { stop?: { code: number } };
     const all = records();
-    for (const { id, status, output = '', sha256: told } of results) {
+    for (const { id, status, output = '', sha256: told, error_message: why } of results) {
       if (status === 'not_attempted')
-        expect(end.stop !== undefined, `row ${id} was not attempted, and nobody says why`);
+        expect(end.stop !== undefined || why !== null, `row ${id} was not attempted, and nobody says why`);
       if (status !== 'succeeded' && status !== 'skipped') continue;
       const bytes = disk.files.get(output)?.bytes;
       if (!bytes) {
@@ -195,10 +204,13 @@ export function createChecks({ sim, disk, api, processes, limit, windowMs }: Che
         `the picture of row ${id} is for something else`,
       );
     }
+    const wasUnsent = (id: string): boolean =>
+      all.filter((call) => call.id === id).at(-1)?.closed?.outcome === 'not_sent';
     if (end.stop === undefined)
       for (const { id, status } of results)
         expect(
-          ['succeeded', 'skipped', 'failed', 'held'].includes(status),
+          ['succeeded', 'skipped', 'failed', 'held'].includes(status) ||
+            (status === 'not_attempted' && wasUnsent(id)),
           `row ${id} ended as ${status} in a run that was not stopped`,
         );
     else expect(Object.values(exitCodes).includes(end.stop.code as never), 'a stop without a code');
