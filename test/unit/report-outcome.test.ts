@@ -43,6 +43,17 @@ describe('outcomeOf a row without a picture', () => {
     });
   });
 
+  it('says why its call was not sent, where nothing stopped the run', () => {
+    const closed = { ...endings.not_sent, error_message: 'not_sent: its slot grew too old' };
+    const calls = [callOf({ run: 'r1', closed: endings.timeout }), callOf({ run: 'r2', n: 2, closed })];
+    const chosen = { row: { ...row, selected: true }, calls };
+    expect(outcomeOf(evidence({ ...chosen, stop: undefined }))).toMatchObject({
+      status: 'not_attempted',
+      errorMessage: 'not_sent: its slot grew too old',
+    });
+    expect(outcomeOf(evidence(chosen))).toMatchObject({ errorMessage: 'the cap of 3 credits is reached' });
+  });
+
   it('keeps a failure of its own, though it was not chosen now', () => {
     const failed = callOf({ closed: { ...endings.server_error, error_message: 'said so' } });
     expect(outcomeOf(evidence({ calls: [failed] }))).toMatchObject({
