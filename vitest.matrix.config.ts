@@ -8,8 +8,8 @@ export default defineConfig({
     globalSetup: ['test/fixtures/build.ts'],
     testTimeout: 400_000,
     hookTimeout: 60_000,
-    // A file is a process with a simulator of its own; more of them would make each other late.
-    maxWorkers: 3,
+    // A file is a process with a simulator of its own; eight workers that start beside a burst would make it late.
+    maxWorkers: 1,
     reporters: ['default', tableReporter('dist/throttle-matrix.json')],
   },
 });

@@ -204,7 +204,7 @@ for (const [name, status] of [
   ['F45: a key that is refused from some moment on', '401'],
   ['F46: an account whose credits end', '402'],
 ] as const) {
-  fault(name, (dice) => {
+  longFault(name, (dice) => {
     const faults: LikelyFault[] = [];
     return withRig(dice, { faults }, async (rig) => {
       const { calls } = rig.simulator;
@@ -253,7 +253,7 @@ longFault('F47: a storm of 502s, of which nobody knows which were paid', (dice) 
   });
 });
 
-fault('F47: a storm of 502s that never ends', (dice) => {
+longFault('F47: a storm of 502s that never ends', (dice) => {
   const faults: LikelyFault[] = [];
   return withRig(dice, { faults }, async (rig) => {
     const { calls } = rig.simulator;

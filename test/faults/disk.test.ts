@@ -136,7 +136,7 @@ fault(
   },
 );
 
-fault('F60 killed at any change of the report: the old one or the new one is whole', async (dice) => {
+longFault('F60 killed at any change of the report: the old one or the new one is whole', async (dice) => {
   await open();
   const first = await rig.manifest(prompts(3));
   expect(await rig.run(['run', first, ...options])).toMatchObject({ code: 0 });

@@ -229,7 +229,7 @@ describe('F11 frozen for longer than its lock', () => {
   });
 });
 
-fault(
+longFault(
   'F18 two runs of one plan at once are one; another plan and another limit are refused',
   async (dice) => {
     await open({ latency: steady(7000) });
