@@ -205,7 +205,7 @@ export function createChecks({ sim, disk, api, processes, limit, windowMs }: Che
       );
     }
     const wasUnsent = (id: string): boolean =>
-      all.filter((call) => call.id === id).at(-1)?.closed?.outcome === 'not_sent';
+      all.findLast((call) => call.id === id)?.closed?.outcome === 'not_sent';
     if (end.stop === undefined)
       for (const { id, status } of results)
         expect(
