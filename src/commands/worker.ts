@@ -35,13 +35,10 @@ export async function worker(
   for (const worry of workshop.worries) log.warn({ worry }, 'Redis');
   workshop.start();
   log.info('working');
-  // Whoever is told to stop doesn't wait for Redis.
-  const told = io.stop.aborted ? Promise.resolve() : once(io.stop, 'abort');
-  const hasWork = (): Promise<unknown> => Promise.race([workshop.hasWork(), told.then(() => true)]);
   try {
     for (let idle = 0; !io.stop.aborted && !(flags.drain && idle > 10);) {
       await sleep(200);
-      idle = (await hasWork()) ? 0 : idle + 1;
+      idle = (await unlessStopped(workshop.hasWork(), io.stop)) === false ? idle + 1 : 0;
     }
   } finally {
     await workshop.close(goodbyeMs);
@@ -51,6 +48,24 @@ export async function worker(
     log.error({ runs: failed }, 'these runs were given up: mend their outputs, then start again');
   if (io.stop.aborted) return signalCode(io.stop);
   return failed.length > 0 ? exitCodes.fault : exitCodes.ok;
+}
+
+/**
+ * Waits no longer than until the stop: whoever is told to doesn't wait for Redis. Asked for days, several times a second,
+ * so that nothing of it may stay with the signal.
+ */
+async function unlessStopped<T>(work: Promise<T>, stop: AbortSignal): Promise<T | undefined> {
+  const done = new AbortController();
+  const stopped = stop.aborted ? Promise.resolve() : once(stop, 'abort', { signal: done.signal });
+  const unless = stopped.then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    return await Promise.race([unless, work]);
+  } finally {
+    done.abort();
+  }
 }
 
 /** Tries again every few seconds while Redis doesn't answer. Undefined: stopped before it did. */
