@@ -16,7 +16,14 @@ export default defineConfig({
   test: {
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], sequence: { groupOrder: 0 } } },
-      { test: { name: 'simulation', include: ['test/simulation/*.test.ts'], sequence: { groupOrder: 0 } } },
+      {
+        test: {
+          name: 'simulation',
+          include: ['test/simulation/*.test.ts'],
+          setupFiles: ['test/simulation/surroundings.ts'],
+          sequence: { groupOrder: 0 },
+        },
+      },
       {
         test: {
           ...edge,

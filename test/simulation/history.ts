@@ -10,13 +10,14 @@ import { openWorkshop, type Workshop } from '../../src/batch/work.ts';
 import { Secret, type Config } from '../../src/config.ts';
 import { UsageError } from '../../src/errors.ts';
 import type { Log } from '../../src/log.ts';
-import type { Picture, Row } from '../../src/model.ts';
+import type { Row } from '../../src/model.ts';
 import type { Owner } from '../../src/owner.ts';
 import { createQueue } from '../../src/queue/queue.ts';
 import { createApi, goodManners, origin, type Manners } from './api.ts';
 import { createChecks, type Checks } from './checks.ts';
 import { createDesk } from './desk.ts';
 import { createDisk, outputUri } from './disk.ts';
+import { pictureOf } from './pictures.ts';
 import { createRedis, empty, type RedisData } from './redis.ts';
 import { createScheduler, noFaults, seeded, type Faults, type Process, type Scheduler } from './scheduler.ts';
 import { onStage, type World } from './stage.ts';
@@ -55,16 +56,6 @@ interface Round {
   /** Within it Redis loses something so often. */
   losses: number;
   isAbandoned: boolean;
-}
-
-const contents: Record<string, string> = { a: 'red', b: 'green', c: 'red' };
-
-export const pictureAt = (path: string): Buffer => Buffer.from(contents[path.slice(-1)] ?? '');
-
-function pictureOf(name: string): Picture {
-  if (name === 'u') return { kind: 'url', url: 'https://pictures.invalid/u' };
-  const bytes = contents[name]?.length ?? 0;
-  return { kind: 'file', path: `/pictures/${name}`, bytes, mtimeMs: 1000, ino: name.charCodeAt(0) };
 }
 
 function plotOf(random: () => number): Plot {

@@ -1,13 +1,14 @@
+/** What a history replaces: everything by which the product touches the world. */
 import type * as crypto from 'node:crypto';
 import type * as fs from 'node:fs';
 import type * as fsPromises from 'node:fs/promises';
-import { expect, it, vi } from 'vitest';
+import { vi } from 'vitest';
 import type * as thumbs from '../../src/batch/thumbs.ts';
 import { EditError } from '../../src/errors.ts';
 import type * as owner from '../../src/owner.ts';
 import type * as page from '../../src/report/page.ts';
 import { isSimulated, outputUri, sha256 } from './disk.ts';
-import { pictureAt, playHistory } from './history.ts';
+import { pictureAt } from './pictures.ts';
 import { isOn, world } from './stage.ts';
 
 vi.mock('node:fs/promises', async (original) => {
@@ -85,58 +86,3 @@ vi.mock('../../src/report/page.ts', async (original) => ({
     yield 'a page';
   },
 }));
-
-/** More of them: `SIMULATION_SEEDS=1..5000`; one of them again: `SIMULATION_SEEDS=42`. */
-const asked = process.env['SIMULATION_SEEDS'] ?? '';
-const [from = 1, to = asked === '' ? 60 : from] = asked.split('..').filter(Boolean).map(Number);
-/** Histories that once went wrong. */
-const foundBefore = [97, 125, 238, 1194, 1406, 1992];
-const seeds = [
-  ...(asked === '' ? foundBefore : []),
-  ...Array.from({ length: to - from + 1 }, (_, i) => from + i),
-];
-
-/** Plays a history; one that goes wrong is played once more, and told. */
-async function play(seed: number): Promise<Awaited<ReturnType<typeof playHistory>>> {
-  try {
-    return await playHistory(seed);
-  } catch (error) {
-    const lines: string[] = [];
-    const again = await playHistory(seed, (line) => lines.push(line)).then(
-      () => 'nothing: it is not decided by its seed',
-      (reason: unknown) => String(reason),
-    );
-    const told = lines.slice(-Number(process.env['SIMULATION_LINES'] ?? 200)).join('\n');
-    throw new Error(
-      `history ${seed} went wrong: ${String(error)}\n${told}\nand once more: ${again}\n` +
-        `Replay it, and say how many of its last lines: ` +
-        `SIMULATION_SEEDS=${seed} SIMULATION_LINES=5000 npx vitest run --project simulation`,
-      { cause: error },
-    );
-  }
-}
-
-it(
-  'whatever dies, freezes or is lost, each row ends once and is paid once',
-  async () => {
-    const before = process.cpuUsage().user;
-    const all = { calls: 0, points: 0, deaths: 0, virtualMs: 0 };
-    for (const seed of seeds) {
-      const played = await play(seed);
-      for (const what of ['calls', 'points', 'deaths', 'virtualMs'] as const) all[what] += played[what];
-    }
-    const ms = (process.cpuUsage().user - before) / 1000;
-    if (asked !== '')
-      process.stdout.write(
-        `${seeds.length} histories in ${Math.round(ms)} ms of processor time: ${all.calls} calls, ` +
-          `${all.points} questions, ${all.deaths} deaths, ${Math.round(all.virtualMs / 3_600_000)} h; ` +
-          `${Math.round((seeds.length / ms) * 60_000)} a minute\n`,
-      );
-    // A single history may well be a peaceful one.
-    if (seeds.length >= 60) {
-      expect(all.calls).toBeGreaterThan(seeds.length);
-      expect(all.deaths).toBeGreaterThan(seeds.length);
-    }
-  },
-  60_000 + seeds.length * 1000,
-);
