@@ -101,12 +101,15 @@ export function createCaller(options: CallerOptions): Caller {
 
   const send = async ({ output, call, isDue, slot, input, timeoutMs, signal }: Order): Promise<Answer> => {
     try {
-      const isHeld = await throttle.holds(slot, signal).catch((error: unknown) => {
-        if (signal.aborted) throw new EditError('not_sent', takenAway, { cause: error });
-        throw error;
-      });
-      if (!isHeld) throw new EditError('not_sent', 'its credit was lost with the data of Redis');
-      if (!(await isDue())) throw new EditError('not_sent', 'another row that asks for the same is at it');
+      // Nothing has left yet, whatever goes wrong here.
+      const unsent = (error: unknown): never => {
+        const why = signal.aborted ? takenAway : toError(error).message;
+        throw new EditError('not_sent', why, { cause: error });
+      };
+      if (!(await throttle.holds(slot, signal).catch(unsent)))
+        throw new EditError('not_sent', 'its credit was lost with the data of Redis');
+      if (!(await isDue().catch(unsent)))
+        throw new EditError('not_sent', 'another row that asks for the same is at it');
       sending.add(call);
       return await options.client.edit({
         key: options.keys.get(call.account)?.reveal() ?? '',

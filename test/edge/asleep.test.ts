@@ -199,3 +199,18 @@ it('the credit of a slot for a call that another has made and ended is booked', 
   expect(sent).toHaveLength(1);
   expect(settled.slice(before)).toEqual(sent);
 });
+
+it('a call that was given up before a byte left is on record as not sent', async () => {
+  const { contents } = output;
+  let asked = 0;
+  const takers: typeof contents.takers = async (paid) => {
+    // Taken on, seen again once the pictures are read, and then right before the call is sent.
+    if ((asked += 1) > 2) throw new Error('the disk is gone');
+    return contents.takers(paid);
+  };
+  output = { ...output, contents: { ...contents, takers } };
+  await expect(createProcess().work(1)).rejects.toThrow('the disk is gone');
+  expect(sent).toEqual([]);
+  const [call] = await output.calls.story('id 1');
+  expect(call?.closed).toMatchObject({ outcome: 'not_sent', charged: 'no' });
+});
