@@ -173,8 +173,6 @@ export async function openWorkshop(
     limit,
     windowMs,
     guardMs: tuning.guardMs,
-    // The private one writes each answer's changes down before it gives it.
-    isDurable: config.redisUrl === undefined,
     mend,
   });
 

@@ -102,8 +102,8 @@ function optionsOf({ folder, socket }: Home, logFile: string): string[] {
     ['--logfile', logFile],
     ['--loglevel', 'warning'],
     ['--appendonly', 'yes'],
-    // Nothing that was answered is lost, so that the throttle needs no rest when it comes back. It has little to write.
-    ['--appendfsync', 'always'],
+    // Always would end the server on a full disk, instead of having it wait for room.
+    ['--appendfsync', 'everysec'],
     ['--save', ''],
     ['--maxmemory-policy', 'noeviction'],
   ].flat();

@@ -42,8 +42,8 @@ end
  * what it is told, or has been there for longer than that.
  */
 const rest = `
-local function restUntil(known, left, lost, width, durable)
-  if known then return (known == left or durable) and 0 or now + width end
+local function restUntil(known, left, lost, width)
+  if known then return known == left and 0 or now + width end
   if lost then return lost + width end
   if string.match(redis.call('INFO', 'persistence'), 'aof_enabled:(%d)') == '1' then return 0 end
   return now + width - 1000 * string.match(info, 'uptime_in_seconds:(%d+)')
@@ -74,21 +74,20 @@ const paidMs = 26 * 3_600_000;
 
 /**
  * KEYS ledger, open, then log and state of each account.
- * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, durable, entry in the
+ * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, entry in the
  * logs, then each account's name, then the cap of an account's day (-1: none) and when that day began.
  * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons (`day_spent`: beside them accounts at their caps of the day) | parked meanwhile, reasons (calls are in flight) | cap | budget | day, ms (the accounts' caps of the day are reached) | paused | cancelled | stopped | rebuild
  */
 export const take = `${clock}${books}${guard}${rest}${slots}${paid}
 local call, extra = ARGV[1], ARGV[2] == '1'
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local longest, probeAfter, life = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local durable, entry = ARGV[10] == '1', ARGV[11]
+local longest, probeAfter, life, entry = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local dayCap, dayBegan = tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
 if not current(KEYS[1]) then return {'rebuild'} end
 local held = redis.call('HGET', KEYS[2], call)
 if held then
   for i = 3, #KEYS, 2 do
-    local at = ARGV[11 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], entry)
+    local at = ARGV[10 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], entry)
     if at and now - at <= life then return {'held', string.sub(held, 3)} end
     -- Whoever slept over the row may not know that another sent it: the slot counts on, under a name of its own.
     if at then redis.call('ZADD', KEYS[i], at, entry .. '@' .. at) end
@@ -121,7 +120,7 @@ for i = 3, #KEYS, 2 do
   local log, state = KEYS[i], KEYS[i + 1]
   local s = redis.call('HMGET', state, 'paused', 'cap', 'cap_at', 'parked', 'probed', 'server', 'left')
   if s[6] ~= server then
-    local till = restUntil(s[6], s[7], tonumber(run[7]), window + guardOf(state, base, widest), durable)
+    local till = restUntil(s[6], s[7], tonumber(run[7]), window + guardOf(state, base, widest))
     redis.call('HSET', state, 'server', server)
     if till > math.max(now, tonumber(s[1]) or 0) then
       s[1] = till
@@ -130,7 +129,7 @@ for i = 3, #KEYS, 2 do
   end
   if not redis.call('ZSCORE', log, '') then
     local width = window + guardOf(state, base, widest)
-    if gaveSlots(state, KEYS[1], ARGV[11 + (i - 1) / 2], now - width - life) then
+    if gaveSlots(state, KEYS[1], ARGV[10 + (i - 1) / 2], now - width - life) then
       s[1] = math.max(tonumber(s[1]) or 0, now + width)
       redis.call('HSET', state, 'paused', ms(s[1]))
     end
@@ -181,7 +180,7 @@ redis.call('PEXPIRE', KEYS[best], window * 6)
 redis.call('ZREMRANGEBYSCORE', paidKey(KEYS[best]), '-inf', ms(now - ${paidMs}))
 redis.call('ZADD', paidKey(KEYS[best]), ms(now), entry)
 redis.call('PEXPIRE', paidKey(KEYS[best]), ${paidMs})
-local account = ARGV[11 + (best - 1) / 2]
+local account = ARGV[10 + (best - 1) / 2]
 redis.call('HSET', KEYS[2], call, (extra and '1:' or '0:') .. account)
 redis.call('HINCRBY', KEYS[1], 'moves', 1)
 redis.call('HSET', KEYS[1], 'slot_at:' .. account, ms(now))

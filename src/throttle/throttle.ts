@@ -99,8 +99,6 @@ export interface ThrottleOptions {
   windowMs: number;
   /** For tests and measurements; a 120th of the window. */
   guardMs?: number | undefined;
-  /** Does this Redis lose nothing that it has answered, whatever kills it? Then no account rests after a crash of it. */
-  isDurable?: boolean | undefined;
   /** Makes the run's books again from its records: Redis has lost them. */
   mend: (run: string) => Promise<void>;
 }
@@ -126,7 +124,6 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       pauseMs(window, Infinity),
       probeAfterMs(window),
       slotLifeMs(window),
-      options.isDurable ? 1 : 0,
     ];
     const reply = await evaluate(
       redis,

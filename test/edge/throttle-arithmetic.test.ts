@@ -235,6 +235,8 @@ async function playRows(shape: Share, rows: Arrival[], losses: number[] = []): P
     const since = before === undefined ? undefined : log.get(before)?.get(of);
     const found = since !== undefined && clock.now - since <= life;
     if (before !== undefined && !found) {
+      // Somebody may have sent it: it counts on, though this is its name no more.
+      if (since !== undefined) log.get(before)?.set({ ...of }, since);
       log.get(before)?.delete(of);
       held.delete(of);
     }

@@ -712,7 +712,7 @@ describe('a Redis that lost writes', () => {
     expect(throttle.isFresh(slot)).toBe(false);
   });
 
-  it('or may have lost some lets its accounts rest a window; one that was stopped properly or keeps all does not', async () => {
+  it('or may have lost some lets its accounts rest a window; one that was stopped properly does not', async () => {
     const keeping = await startRedis({ appendonly: true });
     const redis = new Redis(keeping.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
     redis.on('error', () => undefined);
@@ -730,9 +730,6 @@ describe('a Redis that lost writes', () => {
       const asked = performance.now();
       await slotOf(throttle, 'call-3');
       expect(performance.now() - asked).toBeGreaterThan(990);
-      const durable = throttleOf({ redis, windowMs: 1000, mend, isDurable: true });
-      await keeping.restart();
-      expect(await waits(durable, 'call-4', 500)).toBe(false);
     } finally {
       await keeping.close();
     }

@@ -250,10 +250,8 @@ async function play({ plot, world, log, living, checks }: Play): Promise<Played>
     else if (fate < 0.35) sim.kill(me, `after ${step}`);
     else if (fate < 0.7) sim.freeze(me);
     else if (fate < 0.8) redis.restart(empty(), sim.skewed(50, 8000));
-    else if (earlier) redis.restart(kept(earlier), sim.skewed(50, 8000));
+    else if (earlier) redis.restart(structuredClone(earlier), sim.skewed(50, 8000));
   };
-  /** The private one loses nothing that it has answered. */
-  const kept = (then: RedisData): RedisData => structuredClone(plot.ownRedis ? then : redis.data);
   const sit = (seat: (typeof seats)[number], at: number): void => {
     seat.shop = undefined;
     seat.process = begin('w', at % plot.hosts, async () => {
@@ -342,10 +340,9 @@ async function play({ plot, world, log, living, checks }: Play): Promise<Played>
     checks.onRun(run, round);
     const isEnded = (): boolean => disk.files.has(`.reshoot/runs/${run}/end.json`);
     const until = sim.now + round.stormMs;
-    const lastMs = (): number => (plot.ownRedis ? 1 : 0) * sim.skewed(10, 8000);
     for (let i = 0; i < round.losses; i++) {
       sim.after(undefined, sim.between(0, round.stormMs), () => {
-        if (sim.chance(0.6)) redis.loseLast(lastMs(), sim.skewed(50, 8000));
+        if (sim.chance(0.6)) redis.loseLast(sim.skewed(10, 8000), sim.skewed(50, 8000));
         else redis.restart(empty(), sim.skewed(50, 8000));
       });
     }

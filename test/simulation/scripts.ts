@@ -49,9 +49,8 @@ function restUntil(
   left: string | undefined,
   lost: number | undefined,
   width: number,
-  isDurable: boolean,
 ): number {
-  if (known !== undefined) return known === left || isDurable ? 0 : db.now + width;
+  if (known !== undefined) return known === left ? 0 : db.now + width;
   if (lost !== undefined) return lost + width;
   if (db.aof) return 0;
   return db.now + width - 1000 * Math.floor(db.uptimeMs / 1000);
@@ -65,14 +64,13 @@ function take(db: Db, keys: string[], argv: string[]): string[] {
   const [limit = 0, window = 0, base = 0, widest = 0, longest = 0, probeAfter = 0, life = 0] = argv
     .slice(2, 9)
     .map(Number);
-  const isDurable = argv[9] === '1';
-  const entry = argv[10] ?? '';
+  const entry = argv[9] ?? '';
   const [dayCap = -1, dayBegan = 0] = argv.slice(-2).map(Number);
   const [ledgerKey = '', openKey = ''] = keys;
   if (!isCurrent(db, ledgerKey)) return ['rebuild'];
   const [ledger, holding] = [db.hash(ledgerKey), db.hash(openKey)];
   const accounts = keys.slice(2).flatMap((log, i) => {
-    return i % 2 === 0 ? [{ log, state: keys[i + 3] ?? '', name: argv[11 + i / 2] ?? '' }] : [];
+    return i % 2 === 0 ? [{ log, state: keys[i + 3] ?? '', name: argv[10 + i / 2] ?? '' }] : [];
   });
   const held = holding.get(call);
   if (held !== undefined) {
@@ -110,7 +108,7 @@ function take(db: Db, keys: string[], argv: string[]): string[] {
     let paused = num(s.get('paused'));
     if (s.get('server') !== db.server) {
       const width = window + guardOf(db, account.state, base, widest);
-      const till = restUntil(db, s.get('server'), s.get('left'), num(ledger.get('lost')), width, isDurable);
+      const till = restUntil(db, s.get('server'), s.get('left'), num(ledger.get('lost')), width);
       s.set('server', db.server);
       if (till > Math.max(db.now, paused ?? 0)) {
         paused = till;
