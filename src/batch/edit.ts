@@ -1,29 +1,27 @@
-import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { codes, EditError, exitCodes, SurroundingsError, toError, type ErrorCode } from '../errors.ts';
+import { codes, EditError, exitCodes, SurroundingsError, toError } from '../errors.ts';
 import type { Log } from '../log.ts';
 import type { Row, Source } from '../model.ts';
-import { isSame, livesHere, self, type Owner } from '../owner.ts';
+import type { Owner } from '../owner.ts';
 import type { Desk } from '../queue/desk.ts';
-import type { Job } from '../queue/job.ts';
-import type { RowEnd } from '../queue/progress.ts';
 import type { JobResult, JobState } from '../queue/worker.ts';
-import { callId, chargeOf, isCopy, type Call } from '../records/call.ts';
+import { callId, chargeOf, type Call } from '../records/call.ts';
 import type { Taker } from '../records/content.ts';
 import { fingerprint, knownSources } from '../records/fingerprint.ts';
-import type { Note, Run } from '../records/runs.ts';
+import type { Run } from '../records/runs.ts';
 import { backoffMs, judge, type Due, type RowRules, type Verdict } from '../records/state.ts';
 import type { Ledger } from '../throttle/ledger.ts';
 import type { DayCap, NoSlot, Slot, Throttle } from '../throttle/throttle.ts';
 import type { Caller } from './call.ts';
+import { createCatchUp } from './catch-up.ts';
 import { dayBegan, dayEnds } from './day.ts';
-import { overAt } from './in-flight.ts';
 import type { Input, InputReader } from './input.ts';
-import { exists, outputName, place, putAside, spoolFiles } from './keep.ts';
-import { newCall, newCopy } from './new-call.ts';
+import { place } from './keep.ts';
+import { newCall } from './new-call.ts';
 import type { Output } from './output.ts';
 import { expectRoom } from './room.ts';
+import { createSettler, done, elsewhere, type RowJob, type Work } from './settle.ts';
 import type { Step } from './steps.ts';
 import { createWaitingLine } from './waiting-line.ts';
 
@@ -49,47 +47,17 @@ export interface EditorOptions {
   log: Log;
 }
 
-type RowJob = Extract<Job, { kind: 'row' }>;
 export type Editor = (job: RowJob, output: Output, state: JobState) => Promise<JobResult>;
 
 /** A run that loses this many starts of a row to dying processes gives the row up. */
 const mostLosses = 10;
 /** Unexpected errors over a row after which it is given up. */
 const mostFaults = 5;
-/** Rows in a row with the same error that stop a run: a window's worth of them. */
-const mostAlike = 30;
-/** What is wrong with a picture, a prompt or a name says nothing of the next row's. */
-const ownFaults: ReadonlySet<ErrorCode> = new Set([
-  'content_refused',
-  'unprocessable',
-  'too_large',
-  'input_too_large',
-  'input_not_a_picture',
-  'output_taken',
-]);
 /** While calls are in flight, which may free a parked account, it is asked again this much later. */
 const parkedMs = 1000;
-/** A row in another process's hands is looked at again this much later. */
-const elsewhereMs = 1000;
-
-const done: JobResult = { is: 'done' };
 
 /** Names a row over all runs. */
 const nameOf = ({ run, place }: RowJob): string => `${run}.${place.row}`;
-
-/** What is known while a row is worked on. */
-interface Work {
-  job: RowJob;
-  output: Output;
-  state: JobState;
-  run: Run;
-  row: Row;
-  rules: RowRules;
-  /** The row's calls, ascending, kept up to date. */
-  calls: Call[];
-  /** Other rows' calls for what it asks, which may have been paid. */
-  after: Call['after'];
-}
 
 /**
  * Takes a row one call further: from what its records say to a picture at its name, or to the next try. Everything it
@@ -97,19 +65,22 @@ interface Work {
  */
 export function createEditor(options: EditorOptions): Editor {
   const { origin, caller, throttle, ledger, desk, inputs, random, log } = options;
-  const step = (name: Step): void => options.onStep?.(name);
+  const { onStep, onKept } = options;
+  const step = (name: Step): void => onStep?.(name);
   const faults = new Map<string, number>();
   const inFlight = new Set<string>();
   const line = createWaitingLine();
+  const catchUp = createCatchUp({ caller, throttle, lives: options.lives, log }, inFlight);
+  const settle = createSettler({ throttle, ledger, desk, onKept, onStep });
 
   const edit: Editor = async (job, output, state) => {
     const run = await output.runs.read(job.run);
     const row = await output.runs.row(job.run, job.place);
     const calls = await catchUp(job.run, row.id, output, row);
-    if (!calls) return { is: 'handed back', afterMs: elsewhereMs };
+    if (!calls) return elsewhere;
     const work: Work = { job, output, state, run, row, rules: rulesOf(run), calls, after: undefined };
     if (state.losses >= mostLosses) {
-      return settleWithNote(work, {
+      return settle.withNote(work, {
         status: 'failed',
         error_code: 'worker_lost',
         error_message: lostMessage,
@@ -125,67 +96,13 @@ export function createEditor(options: EditorOptions): Editor {
     return readAndCall(work);
   };
 
-  /**
-   * The row's calls, with what others left behind cleared up, dead or unable to finish it: a finished answer is adopted,
-   * a lost call's credit counts as unknown. Undefined: a living process has a call of this row in flight.
-   * @param named a row whose name an answer gets that doesn't know its own
-   */
-  const catchUp = async (
-    run: string,
-    id: string,
-    output: Output,
-    named: Row,
-  ): Promise<Call[] | undefined> => {
-    const calls = await output.calls.story(id);
-    const caughtUp: Call[] = [];
-    for (const call of calls) {
-      if (call.closed) {
-        // Its process may have died between the record and the books; what is booked already stays as it is.
-        if (call.run === run && !isCopy(call)) await book(call);
-        caughtUp.push(call);
-        continue;
-      }
-      if (await isInFlight(run, call, output)) {
-        log.info(
-          { id, n: call.n, pid: call.owner.pid },
-          'a living process has this call in flight: waiting for it',
-        );
-        return undefined;
-      }
-      const { part } = spoolFiles(output.storage, call);
-      // Somebody may live on, unheard elsewhere, and still be writing it.
-      if (isSame(call.owner, self) || livesHere(call.owner) === false) await rm(part, { force: true });
-      const name = id === named.id ? named.output : (call.output ?? named.output);
-      const adopted = await caller.adopt(output, { output: name }, call);
-      if (call.run === run) await book(adopted);
-      caughtUp.push(adopted);
-    }
-    return caughtUp;
-  };
-
-  /** May its process still bring it to an end? */
-  const isInFlight = async (run: string, call: Call, output: Output): Promise<boolean> => {
-    if (isSame(call.owner, self)) return inFlight.has(callId(call));
-    if (!options.lives(call.owner)) return false;
-    // Somebody may have thrown an earlier run away.
-    const sentBy = await output.runs.read(call.run).catch(() => output.runs.read(run));
-    return Date.now() < overAt(call, sentBy);
-  };
-
-  /** Gives back or counts the credit that a call of another process still holds. */
-  const book = async (call: Call): Promise<void> => {
-    const slot = { run: call.run, call: callId(call), account: call.account };
-    const sent = call.closed?.error_code !== 'not_sent';
-    await throttle.settle(slot, { charged: chargeOf(call), unusable: undefined, answered: false, sent });
-  };
-
   const readAndCall = async (work: Work): Promise<JobResult> => {
     let input: Input;
     try {
       input = await inputs.read(work.row);
     } catch (error) {
       if (!(error instanceof EditError)) throw error;
-      return settleWithNote(work, {
+      return settle.withNote(work, {
         status: 'failed',
         error_code: error.code,
         error_message: error.message,
@@ -211,7 +128,7 @@ export function createEditor(options: EditorOptions): Editor {
     const { job, output, row } = work;
     for (;;) {
       const own = await judged(work, paid);
-      if (own.is === 'done') return settleVerdict(work, own, sources);
+      if (own.is === 'done') return settle.byVerdict(work, own, sources);
       // Before the records are read: who is settled makes no further call.
       const isSettled = await desk.settled(job.run);
       const takers = await output.contents.takers(paid);
@@ -224,11 +141,11 @@ export function createEditor(options: EditorOptions): Editor {
       if (theirs?.is === 'done') {
         // Those rows may have left the manifest, and their pictures the output: one of each run is found instead.
         if (run !== job.run) await output.contents.take(paid, taker, takers.length);
-        return settleVerdict(work, theirs, sources);
+        return settle.byVerdict(work, theirs, sources);
       }
-      if (own.is !== 'due') return settleVerdict(work, own, sources);
+      if (own.is !== 'due') return settle.byVerdict(work, own, sources);
       if (isAtIt || !theirs) return line.wait(nameOf(job), sources);
-      if (theirs.is !== 'due') return settleVerdict(work, theirs, sources);
+      if (theirs.is !== 'due') return settle.byVerdict(work, theirs, sources);
       if (isOwn || (await output.contents.take(paid, taker, takers.length))) {
         work.after = lost(others, paid);
         return own.due;
@@ -280,7 +197,7 @@ export function createEditor(options: EditorOptions): Editor {
       if (!call) {
         // Somebody else opened this very call, so the slot is theirs now: also where they have ended it already.
         await catchUp(work.job.run, work.row.id, work.output, work.row);
-        return { is: 'handed back', afterMs: elsewhereMs };
+        return elsewhere;
       }
       work.calls.push(call);
       step('record closed');
@@ -291,7 +208,7 @@ export function createEditor(options: EditorOptions): Editor {
         .catch((error: unknown) => log.debug({ error: String(error) }, 'not noted'));
       // Who slept over its call was taken for dead, and the row went on without it: all its calls decide.
       const isOvertaken = (await work.output.calls.story(work.row.id)).some(({ n }) => n > call.n);
-      if (isOvertaken) return { is: 'handed back', afterMs: elsewhereMs };
+      if (isOvertaken) return elsewhere;
       const disposition = code && codes[code].disposition;
       if (disposition === 'retry') {
         // The last attempt has nothing to wait for.
@@ -420,91 +337,6 @@ export function createEditor(options: EditorOptions): Editor {
     return (await output.calls.open(call)) ? call : undefined;
   };
 
-  const settleVerdict = async (
-    work: Work,
-    verdict: Exclude<Verdict, { is: 'due' }>,
-    sources: Source[],
-  ): Promise<JobResult> => {
-    const { job, output, run, row } = work;
-    const { call } = verdict;
-    const isOwn = call.id === row.id;
-    const isOfRun = isOwn && call.run === job.run;
-    if (verdict.is === 'done') {
-      step('kept');
-      const picture = call.closed?.picture;
-      if (!isOwn && picture)
-        return settleCopy(work, newCopy(run, row, work.calls, { payer: call, picture, sources }));
-      const name = picture && outputName(row, picture.ext);
-      const { bin } = spoolFiles(output.storage, call);
-      // Others look for it at the name its record tells: what was put at another one only stays in the spool.
-      const isWhereTold =
-        !picture ||
-        name === picture.output ||
-        ((await exists(bin)) && (await output.storage.hash(picture.output)) === picture.sha256);
-      if (isWhereTold) await rm(bin, { force: true });
-      for (const other of work.calls) if (other !== call) await putAside(output.storage, other);
-      options.onKept(output, row, call);
-      if (isOfRun) return settleRow(work, isCopy(call) ? 'skipped' : 'succeeded');
-      return settleWithNote(work, { status: 'skipped', paid_by: call, output: name, sources });
-    }
-    if (verdict.is === 'held' && call.on_unknown !== 'hold') await output.calls.hold(call);
-    if (isOfRun) return settleRow(work, verdict.is, verdict.code);
-    const note = {
-      row: row.row,
-      status: verdict.is,
-      error_code: verdict.code,
-      error_message: call.closed?.error_message ?? `${verdict.code}: ${codes[verdict.code].says}`,
-      ...(!isOwn && { paid_by: call }),
-      sources,
-    };
-    await output.runs.note(job.run, note);
-    // An error of another row's, or of an earlier run, says nothing of how this run fares.
-    return settleRow(work, verdict.is === 'failed' ? 'failed before' : verdict.is);
-  };
-
-  /** Another row's picture stands at the row's name. */
-  const settleCopy = async (work: Work, copy: Call): Promise<JobResult> => {
-    const { output, row } = work;
-    if (!(await output.calls.open(copy))) return { is: 'handed back', afterMs: elsewhereMs };
-    options.onKept(output, row, copy);
-    return settleRow(work, 'skipped');
-  };
-
-  const settleWithNote = async (work: Work, note: Omit<Note, 'row'>): Promise<JobResult> => {
-    await work.output.runs.note(work.job.run, { row: work.row.row, ...note });
-    return settleRow(work, note.status, note.error_code);
-  };
-
-  /** Where a process was killed between slot and record, and no call is made after all, its credit comes back. */
-  const dropNext = async ({ job, output, row, calls }: Work): Promise<void> => {
-    const next = { id: row.id, n: (calls.at(-1)?.n ?? 0) + 1 };
-    if (!(await throttle.isHeld(job.run, callId(next)))) return;
-    // A process that slept over the row may have been overtaken.
-    const story = await output.calls.story(row.id);
-    if (!story.some((call) => call.n === next.n && !isCopy(call))) await throttle.drop(job.run, callId(next));
-  };
-
-  const settleRow = async (work: Work, end: RowEnd, code?: ErrorCode): Promise<JobResult> => {
-    const { job, run, row } = work;
-    await dropNext(work);
-    const { succeeded, failed } = await desk.settle(job.run, row.row, end);
-    step('settled');
-    const finished = succeeded + failed;
-    if (run.halt_share !== undefined && finished >= 20 && failed / finished >= run.halt_share) {
-      await ledger.stop(job.run, exitCodes.halted, `${failed} of ${finished} finished rows failed (--halt)`);
-    }
-    if (end === 'succeeded' || ((end === 'failed' || end === 'held') && code && !ownFaults.has(code))) {
-      const rows = await ledger.alike(job.run, code);
-      if (code && rows >= mostAlike)
-        await ledger.stop(
-          job.run,
-          exitCodes.halted,
-          `${rows} rows in a row ended with the same error: ${code}`,
-        );
-    }
-    return done;
-  };
-
   return async (job, output, state) => {
     try {
       return await edit(job, output, state);
@@ -512,9 +344,10 @@ export function createEditor(options: EditorOptions): Editor {
       if (error instanceof RunIsOver) return done;
       // Aborted while it waited: nothing of it is in flight, so anybody may take it.
       if (state.signal.aborted && !(error instanceof EditError)) return { is: 'handed back', afterMs: 0 };
-      if (error instanceof EditError && error.code === 'output_taken') return giveUp(job, output, error);
+      if (error instanceof EditError && error.code === 'output_taken')
+        return settle.giveUp(job, output, error);
       if (isSurroundings(error) || !isFinal(job)) throw error;
-      return giveUp(job, output, new EditError('bug', toError(error).message, { cause: error }));
+      return settle.giveUp(job, output, new EditError('bug', toError(error).message, { cause: error }));
     }
   };
 
@@ -524,20 +357,6 @@ export function createEditor(options: EditorOptions): Editor {
     const times = (faults.get(id) ?? 0) + 1;
     faults.set(id, times);
     return times >= mostFaults;
-  }
-
-  async function giveUp(job: RowJob, output: Output, error: EditError): Promise<JobResult> {
-    const { row } = job.place;
-    const note: Note = {
-      row,
-      status: 'failed',
-      error_code: error.code,
-      error_message: error.message,
-      sources: [],
-    };
-    await output.runs.note(job.run, note);
-    await desk.settle(job.run, row, 'failed');
-    return done;
   }
 }
 

@@ -10,6 +10,8 @@ export interface Outputs {
   know(run: string, output: Output): void;
   /** The run's output, where it is seen here and is for this API; else the log says once why not. */
   find(run: Pick<DeskRun, 'run' | 'output' | 'store' | 'origin'>): Promise<Output | undefined>;
+  /** Was the run's output looked for the last time in vain? */
+  isUnseen(run: string): boolean;
 }
 
 /** A worker lives for months: beyond so many runs the one that was asked for longest ago is opened anew. */
@@ -18,8 +20,9 @@ const mostKnown = 500;
 /** @param origin the API that this process works for */
 export function createOutputs(origin: string, log: Log, most = mostKnown): Outputs {
   const known = new Map<string, Output>();
-  const told = new Set<string>();
+  const unseen = new Set<string>();
   const remember = (run: string, output: Output): Output => {
+    unseen.delete(run);
     known.delete(run);
     known.set(run, output);
     const [oldest] = known.keys();
@@ -38,11 +41,12 @@ export function createOutputs(origin: string, log: Log, most = mostKnown): Outpu
         run.origin === origin
           ? 'its output is not seen here'
           : `it is for ${run.origin}, this worker for ${origin}`;
-      if (!told.has(run.run))
+      if (!unseen.has(run.run))
         log.warn({ run: run.run, output: run.output }, `not working on this run: ${why}`);
-      told.add(run.run);
+      unseen.add(run.run);
       return undefined;
     },
+    isUnseen: (run) => unseen.has(run),
   };
 }
 

@@ -85,11 +85,11 @@ async function keepOn({ workshop, output, planned, stop }: Watch): Promise<void>
   await desk.register(run);
 }
 
-function throwIfGone({ health }: Workshop): void {
-  if (health.fault) throw health.fault;
+function throwIfGone(workshop: Workshop): void {
+  const { redisAt, apiGone, fault } = workshop.health();
+  if (fault) throw fault;
   const now = performance.now();
-  if (now - health.redisAt > patienceMs) throw new SurroundingsError('Redis has not answered for 30 minutes');
-  const { apiGone } = health;
+  if (now - redisAt > patienceMs) throw new SurroundingsError('Redis has not answered for 30 minutes');
   // A run that is paused, or waits for its next try, has not heard of the API for a while.
   if (apiGone && now - apiGone.since > patienceMs && now - apiGone.until < apiTriedMs) {
     throw new SurroundingsError('the API could not be reached for 30 minutes');

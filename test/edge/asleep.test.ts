@@ -3,17 +3,12 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { createCaller } from '../../src/batch/call.ts';
-import { createEditor } from '../../src/batch/edit.ts';
-import { createInputReader } from '../../src/batch/input.ts';
 import { openOutput, type Output } from '../../src/batch/output.ts';
-import { Secret } from '../../src/config.ts';
-import { createLog } from '../../src/log.ts';
 import type { JobResult } from '../../src/queue/worker.ts';
 import { planLine, type PlannedRow } from '../../src/records/runs.ts';
-import type { Throttle } from '../../src/throttle/throttle.ts';
 import { callOf, endings, picture } from '../fixtures/call.ts';
 import { paperDesks, type PaperDesks } from '../fixtures/paper-desks.ts';
+import { createPaperEditor } from '../fixtures/paper-process.ts';
 import { rowOf } from '../fixtures/row.ts';
 
 /** Two rows that ask for the same. */
@@ -24,7 +19,6 @@ const rows = [1, 2].map((row) =>
   }),
 );
 const origin = 'https://api.example';
-const log = createLog('silent');
 
 let out: string;
 let output: Output;
@@ -74,54 +68,19 @@ function createProcess(at?: 'take' | 'holds' | 'settle'): {
     await awake;
   };
   let sender = '';
-  const throttle: Partial<Throttle> = {
-    async take(run, call) {
-      await nap('take');
-      return { run, call, account: 'a', fresh: true, takenAt: performance.now(), connection: 0 };
-    },
-    async holds({ call }) {
-      await nap('holds');
-      sender = call;
-      return true;
-    },
-    isFresh: () => true,
-    stamp: async () => undefined,
-    end: async () => undefined,
-    async settle({ call }) {
-      settled.push(call);
-      await nap('settle');
-      return 0;
-    },
-    isHeld: async () => false,
-  };
-  const common = { throttle: throttle as Throttle, ledger: desks.ledger, log };
-  const caller = createCaller({
-    ...common,
-    keys: new Map([['a', new Secret('key')]]),
-    client: {
-      async edit({ part }) {
-        sent.push(sender);
-        await writeFile(part, sender, { flag: 'wx' });
-        return { status: 200, bytes: sender.length, sha256: hash('sha256', sender), ms: 1 };
-      },
-    },
-    verifier: {
-      verify: async () => ({ mime: 'image/jpeg', ext: 'jpg', width: 8, height: 8, verified: true }),
-      close: async () => undefined,
-    },
-    onCall: () => undefined,
-  });
-  const edit = createEditor({
-    ...common,
+  const edit = createPaperEditor({
     origin,
-    caller,
-    desk: desks.desk,
-    inputs: createInputReader(4),
-    // Whoever sleeps is taken for dead.
-    lives: () => false,
-    othersMayWork: async () => false,
-    onKept: () => undefined,
-    random: () => 0,
+    desks,
+    async before(what, call) {
+      if (what === 'settle') settled.push(call);
+      await nap(what);
+      if (what === 'holds') sender = call;
+    },
+    async edit({ part }) {
+      sent.push(sender);
+      await writeFile(part, sender, { flag: 'wx' });
+      return { status: 200, bytes: sender.length, sha256: hash('sha256', sender), ms: 1 };
+    },
   });
   const work = async (number: number): Promise<JobResult> => {
     const { place } = (await planned()).find((row) => row.place.row === number)!;

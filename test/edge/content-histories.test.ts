@@ -9,25 +9,21 @@ import sharp from 'sharp';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { EditRequest } from '../../src/api/client.ts';
 import { lookBefore } from '../../src/batch/before.ts';
-import { createCaller } from '../../src/batch/call.ts';
 import { checkManifest, type CheckOptions } from '../../src/batch/check.ts';
 import { createDraft } from '../../src/batch/draft.ts';
-import { createEditor } from '../../src/batch/edit.ts';
 import { createFeeder } from '../../src/batch/feed.ts';
 import { judgedRows } from '../../src/batch/finish.ts';
-import { createInputReader } from '../../src/batch/input.ts';
 import { asideName, outputName, spoolFiles } from '../../src/batch/keep.ts';
 import { openOutput, type Output } from '../../src/batch/output.ts';
 import { planRun, type PlanOrder } from '../../src/batch/plan.ts';
 import { steps, type Step } from '../../src/batch/steps.ts';
-import { Secret } from '../../src/config.ts';
 import { createLog } from '../../src/log.ts';
 import type { Row } from '../../src/model.ts';
 import { isCopy, type Call } from '../../src/records/call.ts';
 import { fingerprint } from '../../src/records/fingerprint.ts';
-import type { Slot, Throttle } from '../../src/throttle/throttle.ts';
 import { manifestDefaults } from '../fixtures/manifest.ts';
 import { paperDesks } from '../fixtures/paper-desks.ts';
+import { createPaperEditor } from '../fixtures/paper-process.ts';
 
 /** Histories that are tried. A failure names its seed, which `FC_SEED` plays again. */
 const numRuns = Number(process.env['FC_RUNS'] ?? 15);
@@ -158,59 +154,28 @@ async function openWorld(dir: string) {
       if (step === kill?.at && ++times === kill.time) state.dead = true;
       if (state.dead) throw new Error('killed');
     };
-    const throttle = {
-      take: async (run: string, call: string): Promise<Slot> => {
+    const desks = paperDesks();
+    const edit = createPaperEditor({
+      origin,
+      desks,
+      async before(what) {
+        if (what !== 'take') return;
         if (state.dead) throw new Error('killed');
         await turn();
-        return { run, call, account: 'a', fresh: true, takenAt: performance.now(), connection: 0 };
       },
-      isFresh: () => true,
-      holds: async () => true,
-      stamp: async () => undefined,
-      end: async () => undefined,
-      settle: async () => 0,
-      isHeld: async () => false,
-    } as Partial<Throttle> as Throttle;
-    const desks = paperDesks();
-    const caller = createCaller({
-      keys: new Map([['a', new Secret('key')]]),
-      client: {
-        async edit(request: EditRequest) {
-          request.beforeSend?.();
-          asked.push(await current(request));
-          request.onBegin?.();
-          await turn();
-          await request.beforeEnd?.();
-          for (let i = 0; i < order; i++) await turn();
-          if (state.dead) throw new Error('killed');
-          const bytes = `picture ${(pictures += 1)}`;
-          await writeFile(request.part, bytes, { flag: 'wx' });
-          return { status: 200, bytes: bytes.length, sha256: sha256(bytes), ms: 1 };
-        },
+      async edit(request) {
+        request.beforeSend?.();
+        asked.push(await current(request));
+        request.onBegin?.();
+        await turn();
+        await request.beforeEnd?.();
+        for (let i = 0; i < order; i++) await turn();
+        if (state.dead) throw new Error('killed');
+        const bytes = `picture ${(pictures += 1)}`;
+        await writeFile(request.part, bytes, { flag: 'wx' });
+        return { status: 200, bytes: bytes.length, sha256: sha256(bytes), ms: 1 };
       },
-      verifier: {
-        verify: async () => ({ mime: 'image/jpeg', ext: 'jpg', width: 8, height: 8, verified: true }),
-        close: async () => undefined,
-      },
-      throttle,
-      ledger: desks.ledger,
-      onCall: () => undefined,
       onStep,
-      log,
-    });
-    const edit = createEditor({
-      origin,
-      caller,
-      throttle,
-      ledger: desks.ledger,
-      desk: desks.desk,
-      inputs: createInputReader(4),
-      lives: () => false,
-      othersMayWork: async () => false,
-      onKept: () => undefined,
-      onStep,
-      random: () => 0,
-      log,
     });
     const options: PlanOrder & CheckOptions = {
       file: manifest,
