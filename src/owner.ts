@@ -43,6 +43,15 @@ export const self: Owner = {
   ...(started && { started }),
 };
 
+/** Which boot of the machine this is: another one than that of before has lost what was not on its disk. Only Linux tells. */
+export function bootOf(): string | undefined {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
+  } catch {
+    return undefined;
+  }
+}
+
 /** Two descriptions of one process. */
 export function isSame(a: Owner, b: Owner): boolean {
   return a.host === b.host && a.pid === b.pid && a.started === b.started;

@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts';
 import type { Log } from '../log.ts';
+import { bootOf } from '../owner.ts';
 import { connect } from '../queue/connect.ts';
 import { createDesk, type Desk } from '../queue/desk.ts';
 import { openEmbedded, type Embedded } from '../queue/embedded.ts';
@@ -37,7 +38,7 @@ export async function openDesks(config: Config, log: Log, answerMs?: number): Pr
     redis,
     keys,
     desk: createDesk(redis, namespace),
-    ledger: createLedger(redis, keys, rateWindowMs),
+    ledger: createLedger(redis, keys, rateWindowMs, config.redisUrl === undefined ? bootOf() : undefined),
     queue,
     accounts: createAccounts(redis, keys, names, rateLimit, rateWindowMs),
     async leave() {

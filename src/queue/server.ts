@@ -102,8 +102,9 @@ function optionsOf({ folder, socket }: Home, logFile: string): string[] {
     ['--logfile', logFile],
     ['--loglevel', 'warning'],
     ['--appendonly', 'yes'],
-    // Always would end the server on a full disk, instead of having it wait for room.
-    ['--appendfsync', 'everysec'],
+    // Each change is written before it is answered, so that a kill loses none. With "everysec" an answer may overtake
+    // its write; "always" would end the server on a full disk, instead of having it wait for room.
+    ['--appendfsync', 'no'],
     ['--save', ''],
     ['--maxmemory-policy', 'noeviction'],
   ].flat();

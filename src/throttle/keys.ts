@@ -9,6 +9,8 @@ export interface ThrottleKeys {
   state(account: string): string;
   ledger(run: string): string;
   open(run: string): string;
+  /** What is known of a Redis of the user's own. */
+  server: string;
 }
 
 /** An account is one at one API origin: a simulator's limit is not the real one's. */
@@ -22,6 +24,7 @@ export function throttleKeys(namespace: string, origin: string): ThrottleKeys {
     state: (name) => account(name, 'state'),
     ledger: (id) => run(id, 'ledger'),
     open: (id) => run(id, 'open'),
+    server: `{${namespace}}:account:server`,
   };
 }
 

@@ -3,7 +3,7 @@ import { exitCodes, type ErrorCode, type ExitCode } from '../errors.ts';
 import { evaluate } from './evaluate.ts';
 import { logEntry, type ThrottleKeys } from './keys.ts';
 import { slotLifeMs } from './policy.ts';
-import { alike, cancel, isWhole, rebuild, repay, stop, turn } from './scripts.ts';
+import { alike, cancel, inherit, isWhole, rebuild, repay, stop, turn } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
 export interface Books {
@@ -76,8 +76,11 @@ export interface Spent {
 /** Why a cancelled run ended. */
 export const cancelled = 'cancelled by its user';
 
-export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number): Ledger {
+/** @param boot this boot of the machine, for a Redis of the user's own; undefined: another's, or it can't be told */
+export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number, boot?: string): Ledger {
   const write = async (run: string, books: Books, start: boolean, moves?: number): Promise<boolean> => {
+    // No slot is given by a new server before this: it knows no run's books yet.
+    if (boot !== undefined) await evaluate(redis, inherit, [keys.server], boot);
     for (const { run, call, account, at } of books.recent) await restore(logEntry(run, call), account, at);
     await repayAll(books.today);
     const stale = start ? await staleOf(run, books) : [];
@@ -126,6 +129,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     const inRecords = new Set([...open, ...recent].map(({ call }) => call));
     const stale: string[] = [];
     for (const [call, held] of Object.entries(await redis.hgetall(keys.open(run)))) {
+      if (call === '') continue;
       const at = await redis.zscore(keys.log(held.slice(2)), logEntry(run, call));
       const [seconds] = await redis.time();
       const isNew = at !== null && Number(at) > Number(seconds) * 1000 - 2 * slotLifeMs(windowMs);
@@ -143,7 +147,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     async mend(run, books) {
       await write(run, books, false);
     },
-    isWhole: async (run) => (await evaluate(redis, isWhole, [keys.ledger(run)])) === 1,
+    isWhole: async (run) => (await evaluate(redis, isWhole, [keys.ledger(run), keys.open(run)])) === 1,
     async state(run) {
       const [state, code, reason] = await redis.hmget(keys.ledger(run), 'state', 'stop_code', 'stop_reason');
       if (!state) return undefined;
@@ -161,7 +165,8 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number)
     alike: async (run, code) => Number(await redis.eval(alike, 1, keys.ledger(run), code ?? '')),
     async spent(run) {
       const [charged, unknown, cap] = await redis.hmget(keys.ledger(run), 'charged', 'unknown', 'cap');
-      const open = await redis.hlen(keys.open(run));
+      // One field is no call.
+      const open = Math.max(0, (await redis.hlen(keys.open(run))) - 1);
       const most = Number(cap ?? -1);
       return {
         charged: Number(charged ?? 0),

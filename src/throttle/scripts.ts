@@ -5,12 +5,14 @@
  * whose call is out; beside them a member that is no call, at 0, which tells a log from one that was deleted), `ends`
  * (the same of when its last byte left, of the last window) and `state` (hash): `paused` until when, `cap` lowered to
  * and `cap_at` since when, `guard` widened to and `guard_at` since when, `parked` why and `probed` when last tried,
- * `refusing` since when, `firewall` 403s in a row, `server` whose log is whole, `left` the server that was stopped
- * properly, `slot_at` when it last gave a slot.
+ * `refusing` since when, `firewall` 403s in a row, `server` whose log is whole, `left` the server that has lost
+ * nothing of it, `slot_at` when it last gave a slot.
  * Beside its log lies `paid` (ZSET: run and call → when, of the last 26 hours: calls charged, unknown or in flight).
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
  * `unusable` in a row, `moves` of credits so far, `alike` rows in a row with the error `alike_code`, `stop_code`, `stop_reason`,
- * `slot_at:<account>` as above; `open` (hash): call → what it holds, so that it counts once.
+ * `slot_at:<account>` as above; `open` (hash): call → what it holds, so that it counts once; beside them
+ * a field that is no call, '', which tells an empty hash from one that was deleted.
+ * Of a Redis of the user's own is known (hash) the `server` that was last, and in which `boot` of the machine it ran.
  */
 
 const clock = `
@@ -19,11 +21,13 @@ local now = t[1] * 1000 + t[2] / 1000
 local function ms(x) return string.format('%.3f', x) end
 `;
 
-/** The books are this server's: one that was restarted, replaced or emptied may have lost writes. */
+/** The books are this server's, and there: one that was restarted, replaced or emptied may have lost writes. */
 const books = `
 local info = redis.call('INFO', 'server')
 local server = string.match(info, 'run_id:(%w+)')
-local function current(ledger) return redis.call('HGET', ledger, 'server') == server end
+local function current(ledger, open)
+  return redis.call('HGET', ledger, 'server') == server and redis.call('HEXISTS', open, '') == 1
+end
 `;
 
 const guard = `
@@ -83,7 +87,7 @@ local call, extra = ARGV[1], ARGV[2] == '1'
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local longest, probeAfter, life, entry = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local dayCap, dayBegan = tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
-if not current(KEYS[1]) then return {'rebuild'} end
+if not current(KEYS[1], KEYS[2]) then return {'rebuild'} end
 local held = redis.call('HGET', KEYS[2], call)
 if held then
   for i = 3, #KEYS, 2 do
@@ -101,7 +105,7 @@ local run = redis.call('HMGET', KEYS[1], 'state', 'cap', 'budget', 'charged', 'u
 if run[1] ~= 'running' then return {run[1]} end
 local cap, budget = tonumber(run[2]), tonumber(run[3])
 local spent, extras = tonumber(run[4]) + tonumber(run[5]), tonumber(run[6])
-local open, extraOpen = 0, 0
+local open, extraOpen = -1, 0
 for _, value in ipairs(redis.call('HVALS', KEYS[2])) do
   open = open + 1
   if string.sub(value, 1, 1) == '1' then extraOpen = extraOpen + 1 end
@@ -236,7 +240,7 @@ redis.call('HDEL', KEYS[2], ARGV[1])
  * → ok, unusable answers in a row | rebuild
  */
 export const settle = `${clock}${books}${paid}
-if not current(KEYS[1]) then return {'rebuild'} end
+if not current(KEYS[1], KEYS[2]) then return {'rebuild'} end
 if ARGV[2] == 'no' then redis.call('ZREM', paidKey(KEYS[4]), ARGV[6]) end
 if ARGV[5] == '0' then
   -- An account that was to be tried with it has not been tried.
@@ -291,23 +295,42 @@ if full then redis.call('HSET', KEYS[2], 'guard', math.min(widest, width * 2), '
 redis.call('HSET', KEYS[2], 'cap', math.max(3, cap - math.ceil(limit / 6)), 'cap_at', ms(now))
 `;
 
-/** For a Redis that nobody else uses and that is no cluster. What this server has of an account's calls is all there is. */
-export const seal = `${books}
-for _, kind in ipairs({'{*}:account:*:state', '{*}:run:*:ledger'}) do
-  for _, key in ipairs(redis.call('KEYS', kind)) do
-    if redis.call('HGET', key, 'server') == server then redis.call('HSET', key, 'left', server) end
+/** For a Redis that nobody else uses and that is no cluster. What that server had of an account's calls is all there is. */
+const leave = `
+local function leave(server)
+  for _, kind in ipairs({'{*}:account:*:state', '{*}:run:*:ledger'}) do
+    for _, key in ipairs(redis.call('KEYS', kind)) do
+      if redis.call('HGET', key, 'server') == server then redis.call('HSET', key, 'left', server) end
+    end
   end
 end
 `;
 
-/** KEYS ledger, open. ARGV call. → 1: the books are this server's, and hold the call */
-export const holds = `${books}
-return current(KEYS[1]) and redis.call('HEXISTS', KEYS[2], ARGV[1]) or 0
+/** For the same: this server is stopped properly, and keeps what it has. */
+export const seal = `${books}${leave}
+leave(server)
 `;
 
-/** KEYS ledger. → 1: the books are this server's */
+/**
+ * KEYS what is known of the server. ARGV this boot of the machine. For a Redis of the user's own, which writes each
+ * change to its file before it answers: one that was killed has lost nothing, unless the machine went down as well.
+ * Said again, it changes nothing.
+ */
+export const inherit = `${books}${leave}
+local last = redis.call('HMGET', KEYS[1], 'server', 'boot')
+if last[1] == server then return end
+if last[1] and last[2] == ARGV[1] then leave(last[1]) end
+redis.call('HSET', KEYS[1], 'server', server, 'boot', ARGV[1])
+`;
+
+/** KEYS ledger, open. ARGV call. → 1: the books are this server's, and hold the call */
+export const holds = `${books}
+return current(KEYS[1], KEYS[2]) and redis.call('HEXISTS', KEYS[2], ARGV[1]) or 0
+`;
+
+/** KEYS ledger, open. → 1: the books are this server's */
 export const isWhole = `${books}
-return current(KEYS[1]) and 1 or 0
+return current(KEYS[1], KEYS[2]) and 1 or 0
 `;
 
 /** KEYS log. ARGV then when and entry of each call. Calls of the day that the records know. */
@@ -359,7 +382,7 @@ redis.call('HSET', KEYS[1], 'parked', ARGV[1], 'probed', ms(now))
  * was given while the records were read stands in neither, and stays. → 0: credits have moved meanwhile
  */
 export const rebuild = `${clock}${books}
-local stands = current(KEYS[1])
+local stands = current(KEYS[1], KEYS[2])
 if stands and ARGV[1] == '0' then return 1 end
 if stands and ARGV[2] ~= '' and (redis.call('HGET', KEYS[1], 'moves') or '0') ~= ARGV[2] then return 0 end
 local was = redis.call('HMGET', KEYS[1], 'server', 'left')
@@ -374,6 +397,7 @@ end
 local gone = tonumber(ARGV[11])
 for at = 12, 11 + gone do redis.call('HDEL', KEYS[2], ARGV[at]) end
 if not stands then redis.call('DEL', KEYS[2]) end
+redis.call('HSET', KEYS[2], '', '')
 redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[3], 'budget', ARGV[4],
   'charged', ARGV[5], 'unknown', ARGV[6], 'extra', ARGV[7], 'unusable', 0)
 for at = 12 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end

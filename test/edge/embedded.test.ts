@@ -23,7 +23,7 @@ describe('the embedded Redis', () => {
       port: '0',
       'tls-port': '0',
       appendonly: 'yes',
-      appendfsync: 'everysec',
+      appendfsync: 'no',
       'maxmemory-policy': 'noeviction',
       maxmemory: '0',
       save: '',

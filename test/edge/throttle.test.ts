@@ -104,6 +104,8 @@ const redisNow = async (): Promise<number> => {
   const [seconds, micros] = await redis.time();
   return Number(seconds) * 1000 + Number(micros) / 1000;
 };
+const inFlight = async (): Promise<string[]> =>
+  (await redis.hkeys(keys.open(run))).filter((call) => call !== '');
 const booked = async (): Promise<Record<string, string>> => redis.hgetall(keys.ledger(run));
 
 describe('the limit', () => {
@@ -171,12 +173,12 @@ describe('a slot', () => {
     const again = await slotOf(throttleOf({ windowMs: 6000, redis: connection() }), 'call-1');
     expect([first.fresh, again.fresh]).toEqual([true, false]);
     expect(await logged()).toEqual([entry('call-1')]);
-    expect(await redis.hgetall(keys.open(run))).toEqual({ 'call-1': '0:a' });
+    expect(await inFlight()).toEqual(['call-1']);
     const sent = await redis.zscore(keys.log('a'), entry('call-1'));
     await sleep(520);
     expect(await slotOf(throttle, 'call-1')).toMatchObject({ fresh: true });
     expect(Number(await redis.zscore(keys.log('a'), entry('call-1')))).toBeGreaterThan(Number(sent) + 500);
-    expect(await redis.hlen(keys.open(run))).toBe(1);
+    expect(await inFlight()).toEqual(['call-1']);
   });
 
   it('is good for sending for a twelfth of the window', async () => {
@@ -325,7 +327,7 @@ describe('leaving the line', () => {
     await expect(turn).rejects.toThrow('gone');
     // Answered behind the script that gave the slot.
     await redis.set('behind', 1);
-    await vi.waitFor(async () => expect(await redis.hlen(keys.open(run))).toBe(0));
+    await vi.waitFor(async () => expect(await inFlight()).toEqual([]));
     expect(await logged()).toEqual([]);
   });
 
@@ -446,7 +448,7 @@ describe("a run's state", () => {
     await redis.hset(keys.open(run), 'long over', '0:a');
     await ledger.mend(run, { ...empty, charged: 3 });
     expect(await booked()).toMatchObject({ state: 'cancelled', charged: '3' });
-    expect(await redis.exists(keys.open(run))).toBe(0);
+    expect(await inFlight()).toEqual([]);
   });
 });
 
@@ -696,6 +698,24 @@ describe('a Redis that lost writes', () => {
     expect(await booked()).toMatchObject({ charged: '4', unknown: '1', extra: '1' });
   });
 
+  it.each<[string, () => Promise<unknown>]>([
+    ['deleted', () => redis.del(keys.open(run))],
+    ['overwritten', () => redis.set(keys.open(run), 'nonsense')],
+  ])(
+    'and the credits of calls in flight with them (%s) has them from the records (F34)',
+    async (_how, lose) => {
+      await ledger.open(run, { ...empty, cap: 2 });
+      const open = [1, 2].map((n) => ({ call: `call-${n}`, account: 'a', extra: false }));
+      const throttle = throttleOf({ mend: (run) => ledger.mend(run, { ...empty, cap: 2, open }) });
+      for (const { call } of open) await slotOf(throttle, call);
+      await lose();
+      expect(await take(throttle, 'call-3')).toMatchObject({ none: 'yield' });
+      await throttle.settle({ run, call: 'call-1', account: 'a' }, paid);
+      expect(await booked()).toMatchObject({ charged: '1' });
+      expect(await inFlight()).toEqual(['call-2']);
+    },
+  );
+
   it('was mended by somebody else: his books stand', async () => {
     await ledger.mend(run, { ...empty, charged: 9 });
     expect(await booked()).toMatchObject({ charged: '0' });
@@ -733,6 +753,52 @@ describe('a Redis that lost writes', () => {
     } finally {
       await keeping.close();
     }
+  });
+
+  describe("of the user's own", () => {
+    const windowMs = 3000;
+    let keeping: RedisServer;
+    let redis: Redis;
+
+    beforeEach(async () => {
+      keeping = await startRedis({ appendonly: true });
+      redis = new Redis(keeping.url, { maxRetriesPerRequest: null, retryStrategy: () => 50 });
+      redis.on('error', () => undefined);
+      connections.push(redis);
+    });
+    afterEach(() => keeping.close());
+
+    /** A throttle in a boot of the machine. */
+    async function inBoot(boot: string, account = 'a'): Promise<Throttle> {
+      const ledger = createLedger(redis, keys, windowMs, boot);
+      await ledger.open(run, empty);
+      return throttleOf({ redis, windowMs, accounts: [account], mend: (run) => ledger.mend(run, empty) });
+    }
+
+    it('that was killed has lost nothing: no account rests', async () => {
+      const throttle = await inBoot('boot-1');
+      for (let i = 0; i < 4; i++) await slotOf(throttle, `call-${i}`);
+      for (const at of [4, 5]) {
+        const server = await redis.hget(keys.server, 'server');
+        await keeping.restart();
+        expect(await waits(throttle, `call-${at}`, 500)).toBe(at === 5);
+        expect(await redis.hget(keys.server, 'server')).not.toBe(server);
+      }
+      expect(await redis.hget(keys.ledger(run), 'lost')).toBeNull();
+      expect(await redis.zcount(keys.log('a'), '(0', '+inf')).toBe(5);
+    });
+
+    it('rests once the machine has been down, also where another server has run since', async () => {
+      await slotOf(await inBoot('boot-1'), 'call-1');
+      for (const call of ['call-2', 'call-3']) {
+        await keeping.restart();
+        // The second one knows no account but its own.
+        await slotOf(await inBoot('boot-2', 'other'), call);
+      }
+      const asked = performance.now();
+      await slotOf(await inBoot('boot-2'), 'call-4');
+      expect(performance.now() - asked).toBeGreaterThan(windowMs / 2);
+    }, 20_000);
   });
 
   it('that comes back with its data but lost the connection makes slots stale too', async () => {

@@ -175,7 +175,8 @@ longFault('F23: the embedded Redis is killed', async (dice) => {
     await until(async () => (await server().catch(() => first)) !== first);
     const back = now() - killedAt;
     const after = (await goesOn(rig, killedAt + 100)) + 100;
-    expect(after).toBeLessThan(soonMs);
+    // It has lost nothing, so no account rests.
+    expect(after).toBeLessThan(5000);
     expect(await run.ended).toMatchObject({ code: 0 });
     await expectDoneOnce(rig);
     return `process ${first} killed, another one ${Math.round(back)} ms later; went on after ${Math.round(after)} ms`;
@@ -318,6 +319,7 @@ const losses: Record<string, (redis: Redis, keys: string[]) => Promise<unknown>>
   'state deleted': (redis, keys) => redis.del(keys.filter((key) => key.endsWith(':state'))),
   'account deleted': (redis, keys) => redis.del(keys.filter((key) => key.includes(':account:'))),
   'ledger deleted': (redis, keys) => redis.del(keys.filter((key) => key.endsWith(':ledger'))),
+  'credits in flight deleted': (redis, keys) => redis.del(keys.filter((key) => key.endsWith(':open'))),
   'all deleted': (redis, keys) => redis.del(keys),
   'all kept for ever': (redis, keys) => Promise.all(keys.map((key) => redis.persist(key))),
   'log nonsense': (redis, keys) =>

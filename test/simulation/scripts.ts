@@ -41,7 +41,8 @@ function guardOf(db: Db, state: string, base: number, widest: number): number {
   return Math.min(widest, Math.max(base, width / 2 ** days));
 }
 
-const isCurrent = (db: Db, ledger: string): boolean => db.hash(ledger).get('server') === db.server;
+const isCurrent = (db: Db, ledger: string, open: string): boolean =>
+  db.hash(ledger).get('server') === db.server && db.hash(open).has('');
 
 function restUntil(
   db: Db,
@@ -67,7 +68,7 @@ function take(db: Db, keys: string[], argv: string[]): string[] {
   const entry = argv[9] ?? '';
   const [dayCap = -1, dayBegan = 0] = argv.slice(-2).map(Number);
   const [ledgerKey = '', openKey = ''] = keys;
-  if (!isCurrent(db, ledgerKey)) return ['rebuild'];
+  if (!isCurrent(db, ledgerKey, openKey)) return ['rebuild'];
   const [ledger, holding] = [db.hash(ledgerKey), db.hash(openKey)];
   const accounts = keys.slice(2).flatMap((log, i) => {
     return i % 2 === 0 ? [{ log, state: keys[i + 3] ?? '', name: argv[10 + i / 2] ?? '' }] : [];
@@ -93,7 +94,7 @@ function take(db: Db, keys: string[], argv: string[]): string[] {
     'extra',
   ].map((field) => Number(ledger.get(field)));
   const spent = charged + unknown;
-  const open = holding.size;
+  const open = holding.size - 1;
   const extraOpen = [...holding.values()].filter((value) => value.startsWith('1')).length;
   if (cap >= 0 && spent + open + 1 > cap) return spent >= cap ? ['cap'] : ['yield', '1000'];
   if (extra && extras + extraOpen + 1 > budget) return extras >= budget ? ['budget'] : ['yield', '1000'];
@@ -188,7 +189,7 @@ function drop(db: Db, keys: string[], [call = '', entry = '', life]: string[]): 
 function settle(db: Db, keys: string[], argv: string[]): string[] {
   const [ledgerKey = '', openKey = '', stateKey = '', logKey = ''] = keys;
   const [call = '', charged = '', unusable, answered, sent, entry = ''] = argv;
-  if (!isCurrent(db, ledgerKey)) return ['rebuild'];
+  if (!isCurrent(db, ledgerKey, openKey)) return ['rebuild'];
   const [ledger, open, state, log] = [
     db.hash(ledgerKey),
     db.hash(openKey),
@@ -271,7 +272,7 @@ function rebuild(db: Db, [ledgerKey = '', openKey = '']: string[], argv: string[
   const [start, moves = '', cap = '', budget = '', charged = '', unknown = '', extra = '', told = ''] = argv;
   const ledger = db.hash(ledgerKey);
   const open = db.hash(openKey);
-  const stands = isCurrent(db, ledgerKey);
+  const stands = isCurrent(db, ledgerKey, openKey);
   if (stands && start === '0') return 1;
   if (stands && moves !== '' && (ledger.get('moves') ?? '0') !== moves) return 0;
   const [server, left] = [ledger.get('server'), ledger.get('left')];
@@ -287,6 +288,7 @@ function rebuild(db: Db, [ledgerKey = '', openKey = '']: string[], argv: string[
   const gone = Number(argv[10]);
   for (const call of argv.slice(11, 11 + gone)) open.delete(call);
   if (!stands) open.clear();
+  open.set('', '');
   const now = { server: db.server, state, cap, budget, charged, unknown, extra, unusable: '0' };
   for (const [field, value] of Object.entries(now)) ledger.set(field, value);
   for (let at = 11 + gone; at < argv.length; at += 2) open.set(argv[at] ?? '', argv[at + 1] ?? '');
@@ -308,10 +310,13 @@ export const scripts = new Map<string, Script>([
     {
       name: 'holds',
       run: (db, [ledger = '', open = ''], [call = '']) =>
-        Number(isCurrent(db, ledger) && db.hash(open).has(call)),
+        Number(isCurrent(db, ledger, open) && db.hash(open).has(call)),
     },
   ],
-  [lua.isWhole, { name: 'is whole', run: (db, [ledger = '']) => Number(isCurrent(db, ledger)) }],
+  [
+    lua.isWhole,
+    { name: 'is whole', run: (db, [ledger = '', open = '']) => Number(isCurrent(db, ledger, open)) },
+  ],
   [
     lua.repay,
     {
