@@ -2,11 +2,13 @@
  * Proves the wiring of docker-compose.yml without Docker: starts the processes of its demo profile with the commands,
  * settings and healthchecks that stand there, two workers of them, and sees whether they share the work.
  * Only what tells containers apart is bent: every service is on 127.0.0.1, on a port that is free.
+ *
+ *     node scripts/wiring.js [DIR]   DIR is worked in and kept, with the simulator's log in it
  */
 // @ts-check
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -41,7 +43,8 @@ const longestMs = 90_000;
 checkByClient();
 /** @type {{ services: Record<string, Service> }} */
 const { services } = parse(await readFile(join(root, 'docker-compose.yml'), 'utf8'), { merge: true });
-const work = await mkdtemp(join(tmpdir(), 'reshoot-wiring-'));
+const kept = process.argv[2];
+const work = kept ?? (await mkdtemp(join(tmpdir(), 'reshoot-wiring-')));
 const ports = { redis: await freePort(), simulator: await freePort() };
 /** @type {Running[]} */
 const started = [];
@@ -58,10 +61,11 @@ try {
     `the run ended with ${run.child.exitCode}:\n${run.stdout()}`,
   );
   process.stdout.write(run.stdout());
+  await writeFile(join(work, 'simulator.jsonl'), simulator.stdout());
   checkShares(simulator, [...workers, run]);
 } finally {
   for (const running of started.toReversed()) await stop(running);
-  await rm(work, { recursive: true, force: true });
+  if (kept === undefined) await rm(work, { recursive: true, force: true });
 }
 
 /** What Docker's own client says of the file, where there is one. */

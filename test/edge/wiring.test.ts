@@ -1,17 +1,22 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SimulatedCall } from '../../src/simulator/call-log.ts';
+import { expectSound } from '../checker/expect.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 /** A copy of what the script needs, whose compose file a test may spoil. */
 let copy: string;
+/** What it works in. */
+let work: string;
 
 beforeAll(async () => {
   copy = await mkdtemp(join(tmpdir(), 'reshoot-wired-'));
+  work = join(copy, 'work');
   await cp(join(root, 'scripts'), join(copy, 'scripts'), { recursive: true });
   await cp(join(root, 'examples'), join(copy, 'examples'), { recursive: true });
   for (const name of ['dist', 'node_modules', 'package.json', 'Dockerfile']) {
@@ -23,7 +28,8 @@ afterAll(() => rm(copy, { recursive: true, force: true }));
 async function wire(mend: (compose: string) => string): Promise<{ code: number | null; said: string }> {
   const compose = await readFile(join(root, 'docker-compose.yml'), 'utf8');
   await writeFile(join(copy, 'docker-compose.yml'), mend(compose));
-  const child = spawn(process.execPath, [join(copy, 'scripts/wiring.js')], {
+  await mkdir(work);
+  const child = spawn(process.execPath, [join(copy, 'scripts/wiring.js'), work], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let said = '';
@@ -48,6 +54,19 @@ describe('docker-compose.yml', () => {
     expect(said).toMatch(/^demo, process \d+: [1-9]\d* pictures$/m);
     expect(code).toBe(0);
     expect(survivors(said)).toEqual([]);
+    const log = await readFile(join(work, 'simulator.jsonl'), 'utf8');
+    await expectSound(join(work, 'demo'), {
+      api: log
+        .trim()
+        .split('\n')
+        .map((line) => JSON.parse(line) as SimulatedCall),
+      limit: { calls: 30, windowMs: 60_000, slackMs: 500 },
+      commands: [],
+      redis: new Map(),
+      namespace: 'reshoot',
+      secrets: ['sk_live_demo'],
+    });
+    await rm(work, { recursive: true });
   });
 
   it('is refused when a command of it is wrong, and nothing is left running', async () => {
