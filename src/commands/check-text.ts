@@ -1,6 +1,7 @@
 import type { Changes } from '../batch/changes.ts';
 import type { Check } from '../batch/check.ts';
 import { printable } from '../cells.ts';
+import { nameOfManifest } from '../manifest/source.ts';
 import { plural } from '../report/text.ts';
 import type { Finding } from '../model.ts';
 import { costOf, costText, type Price } from './price.ts';
@@ -79,9 +80,9 @@ export function* checkText(
   price: Price | undefined,
 ): Generator<string> {
   const { findings, due, changes, manifest, room } = found;
-  for (const finding of findings) yield `${line(finding)}\n`;
+  yield* findingLines(findings);
   for (const note of manifest.notes) yield `note: ${line(note)}\n`;
-  yield `${printable(file)}: ${countsText(found, skipInvalid)}\n`;
+  yield `${printable(nameOfManifest(file))}: ${countsText(found, skipInvalid)}\n`;
   if (due > 0) {
     yield `${creditsText(found.credits)}\n`;
     if (price) yield `In money: ${costText(found.credits.least, found.credits.most, price)}\n`;
@@ -158,6 +159,33 @@ function counted(counts: [number, string][]): string {
 }
 
 const mostShown = 10;
+
+/** More findings of one kind than this are told as one. */
+const mostOfAKind = 20;
+const mostKinds = 1000;
+
+/** What is told of a finding but for the names and numbers in it. */
+const kindOf = ({ column = '', problem }: Finding): string =>
+  `${column}\n${problem.replaceAll(/"[^"]*"|\d+/g, '…')}`;
+
+/** A line a finding, in order; of many of one kind only the first, with their number. */
+function* findingLines(findings: Iterable<Finding>): Generator<string> {
+  const counts = new Map<string, number>();
+  for (const finding of findings) {
+    const kind = kindOf(finding);
+    if (counts.size < mostKinds || counts.has(kind)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  const told = new Set<string>();
+  for (const finding of findings) {
+    const kind = kindOf(finding);
+    const count = counts.get(kind) ?? 1;
+    if (count <= mostOfAKind) yield `${line(finding)}\n`;
+    else if (!told.has(kind)) {
+      told.add(kind);
+      yield `${plural(count, 'row')}, the first ${line(finding)}; --json lists all\n`;
+    }
+  }
+}
 
 /** A finding in one line: where, what stands there, what is wrong, what to do. */
 export function line({ file, line: at, column, value, problem, remedy }: Finding): string {

@@ -36,6 +36,8 @@ export interface PlanFlags extends LimitFlags {
   imageRoot?: string;
   encoding?: string;
   format?: string;
+  sheet?: string;
+  eachPicture?: boolean;
   prompt?: string;
   size: string;
   ratio: string;
@@ -103,6 +105,8 @@ export function readPlanOptions(file: string, flags: PlanFlags, config: Config):
       imageRoot: flags.imageRoot,
       encoding: flags.encoding,
       format: flags.format,
+      sheet: flags.sheet,
+      eachPicture: flags.eachPicture ?? false,
       prompt: flags.prompt,
       size: read('size', flags.size),
       ratio: read('ratio', flags.ratio),

@@ -1,7 +1,8 @@
 import { parse } from 'csv-parse/sync';
 import type { Options } from 'csv-parse';
-import { isOversized, longCell, mostCell, mostColumns } from './bounds.ts';
+import { isOversized, longCell } from './bounds.ts';
 import { readRawRecords, type RawRecord } from './csv-records.ts';
+import { headerAt, headerFlaw, mostAbove, recordsAbove, titleNote } from './header.ts';
 import { problemAt, type Flaw, type Problem } from './problem.ts';
 import { firstParts } from './source.ts';
 import type { Table, TableRecord } from './table.ts';
@@ -19,43 +20,53 @@ export async function openCsv(text: Text, isKnown: (name: string) => boolean): P
   const head = (await firstParts(text.parts, headLength)).join('').slice(0, headLength);
   const separator = sniffSeparator(head, isKnown);
   const options = parserOptions(separator, text.hasLineFeed);
-  const problems: Problem[] = [];
-  const first = await firstRecord(readRawRecords(text, options, (problem) => problems.push(problem)));
-  if (!first && problems.length === 0) return undefined;
+  const broken: Problem[] = [];
+  const above = await recordsAbove(
+    readRawRecords(text, options, (problem) => broken.push(problem)),
+    isKnown,
+  );
+  const at = headerAt(above, isKnown);
+  const first = above[at];
+  if (!first && broken.length === 0) return undefined;
   const header = first?.cells.map((name) => name.trim()) ?? [];
   const { line } = first ?? { line: 1 };
   const flaw = headerFlaw(header);
-  if (flaw) problems.push(problemAt({ line }, flaw));
+  // What breaks further down is found there again.
+  const problems = flaw ? [problemAt({ line }, flaw)] : first ? [] : broken;
   async function* records(found: (problem: Problem) => void): AsyncGenerator<TableRecord[]> {
     if (problems.length > 0) return;
     for await (const some of readRawRecords(text, options, found)) {
       yield some.filter((record) => record.line > line).map((record) => checkForm(record, header, separator));
     }
   }
-  return { header, line, problems, records, placeAt: (line) => ({ line }) };
+  const notes = at > 0 ? [problemAt({ line }, titleNote)] : [];
+  return { header, line, problems, notes, records, placeAt: (line) => ({ line }) };
 }
 
-async function firstRecord(records: AsyncIterable<RawRecord[]>): Promise<RawRecord | undefined> {
-  for await (const [first] of records) if (first) return first;
-  return undefined;
-}
-
-/** The separator that makes most known columns of the header line, and most columns where that is equal. */
+/** The separator that makes most known columns of the header, and most columns where that is equal. */
 function sniffSeparator(head: string, isKnown: (name: string) => boolean): string {
   const scored = [',', ';', '\t'].map((separator) => {
-    const names = firstCells(head, separator);
+    const records = recordsOf(head, separator);
+    const names = records[headerAt(records, isKnown)]?.cells ?? [];
     return { separator, known: names.filter(isKnown).length, count: names.length };
   });
   scored.sort((a, b) => b.known - a.known || b.count - a.count);
   return scored[0]?.separator ?? ',';
 }
 
-function firstCells(head: string, separator: string): string[] {
+/** The first records, as far as they are whole. */
+function recordsOf(head: string, separator: string): { cells: string[] }[] {
+  const records: { cells: string[] }[] = [];
+  const keep = (cells: string[]): null => {
+    if (cells.some((cell) => cell.trim() !== '')) records.push({ cells });
+    return null;
+  };
   try {
-    return parse(head, { ...parserOptions(separator, head.includes('\n')), to: 1 })[0] ?? [];
+    parse(head, { ...parserOptions(separator, head.includes('\n')), to: mostAbove, on_record: keep });
   } catch {
-    return [];
+    // The head ends within a quoted cell.
   }
+  return records;
 }
 
 /** Quotation marks inside unquoted cells (12" monitor) are text, as every spreadsheet reads them. */
@@ -66,20 +77,6 @@ function parserOptions(separator: string, hasLineFeed: boolean): Options {
     relax_quotes: true,
     relax_column_count: true,
     skip_empty_lines: true,
-  };
-}
-
-function headerFlaw(header: string[]): Flaw | undefined {
-  if (header.length > mostColumns) {
-    return {
-      problem: `the header has ${header.length} columns, more than ${mostColumns}`,
-      remedy: 'check that the first line is the header and remove the columns that are not needed',
-    };
-  }
-  if (!header.some((name) => name.length > mostCell)) return undefined;
-  return {
-    problem: 'the first line holds a cell of more than 1 MB, so it is no header',
-    remedy: "put the columns' names into the first line",
   };
 }
 

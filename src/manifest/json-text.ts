@@ -2,8 +2,11 @@ import { printParseErrorCode, visit, type JSONVisitor } from 'jsonc-parser';
 
 /** A member of a JSON object with its value as it is written: a number that JavaScript would round keeps its digits. */
 export interface Member {
+  /** Empty for an item of an array. */
   name: string;
   text: string;
+  /** Where the value begins, from 0. */
+  at: number;
 }
 
 /** Where and why a text is no JSON object. */
@@ -39,25 +42,47 @@ const problems: Record<string, string> = {
  * @throws JsonFault where the text is anything else
  */
 export function readObject(text: string): Member[] {
-  const members: Member[] = [];
+  const members = readParts(text);
+  const first = text.search(/\S/);
+  if (text[first] !== '{') throw new JsonFault('it is no object {…}', first);
+  return members;
+}
+
+/**
+ * The items of a text that is one JSON array, or the members of one that is an object.
+ * @throws JsonFault where the text is anything else
+ */
+export function readItems(text: string): { is: 'list' | 'object'; parts: Member[] } {
+  const parts = readParts(text);
+  const first = text.search(/\S/);
+  if (text[first] !== '{' && text[first] !== '[')
+    throw new JsonFault('it is no list […] and no object {…}', first);
+  return { is: text[first] === '[' ? 'list' : 'object', parts };
+}
+
+/** What stands directly in the text's outermost object or array. */
+function readParts(text: string): Member[] {
+  const parts: Member[] = [];
   let depth = 0;
   let start = 0;
+  let name = '';
   const begin = (offset: number): void => {
     if (depth === 1) start = offset;
     depth++;
   };
   const end = (offset: number, length: number): void => {
     depth--;
-    const member = depth === 1 ? members.at(-1) : undefined;
-    if (member) member.text = text.slice(start, offset + length);
+    if (depth !== 1) return;
+    parts.push({ name, text: text.slice(start, offset + length), at: start });
+    name = '';
   };
   visitNested(text, {
     onObjectBegin: begin,
     onObjectEnd: end,
     onArrayBegin: begin,
     onArrayEnd: end,
-    onObjectProperty: (name) => {
-      if (depth === 1) members.push({ name, text: '' });
+    onObjectProperty: (found) => {
+      if (depth === 1) name = found;
     },
     onLiteralValue: (_, offset, length) => {
       begin(offset);
@@ -67,9 +92,7 @@ export function readObject(text: string): Member[] {
       throw new JsonFault(problems[printParseErrorCode(error)] ?? 'this is no JSON', offset);
     },
   });
-  const first = text.search(/\S/);
-  if (text[first] !== '{') throw new JsonFault('it is no object {…}', first);
-  return members;
+  return parts;
 }
 
 /** Tells what the text holds as it goes: a tree of it would be many times its size. */

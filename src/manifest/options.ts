@@ -2,7 +2,7 @@ import { UsageError } from '../errors.ts';
 import type { Ratio, Route } from '../model.ts';
 import { checkMap } from './columns.ts';
 import { checkNameTemplate } from './names.ts';
-import { allowedRatios, allowedSizes, readRatio, readRoute, readSize } from './values.ts';
+import { allowedRatios, allowedSizes, contradicts, readRatio, readRoute, readSize } from './values.ts';
 
 /** How a manifest is to be read: the command's options of the same names. */
 export interface ManifestOptions {
@@ -13,8 +13,12 @@ export interface ManifestOptions {
   /** Where relative pictures start; the manifest's folder by default. */
   imageRoot?: string | undefined;
   encoding?: string | undefined;
-  /** `csv`, `tsv`, `jsonl` or `ndjson`; by the file's name where it is not given. */
+  /** `csv`, `jsonl`, `xlsx` …; by the file's name where it is not given. */
   format?: string | undefined;
+  /** Of a workbook; the first one where it is not given. */
+  sheet?: string | undefined;
+  /** Every picture of a product is a row of its own. */
+  eachPicture?: boolean | undefined;
   /** Template for rows without a prompt of their own. */
   prompt?: string | undefined;
   size: string;
@@ -43,6 +47,11 @@ export function checkOptions(options: ManifestOptions): Defaults {
   if (!size) throw new UsageError(`--size ${options.size}: write ${allowedSizes}`);
   const ratio = readRatio(options.ratio);
   if (!ratio) throw new UsageError(`--ratio ${options.ratio}: write one of ${allowedRatios}`);
+  // The usual ratio may be one that nobody asked for.
+  if (ratio !== '1:1' && contradicts(size, ratio))
+    throw new UsageError(
+      `--size ${size} --ratio ${ratio}: this size does not have this ratio: give one of the two`,
+    );
   const route = readRoute(String(options.route));
   if (!route) throw new UsageError(`--route ${options.route}: write 1 or 2`);
   return { size, ratio, route };

@@ -2,12 +2,14 @@ import { dirname, join, resolve } from 'node:path';
 import type { Finding, Picture, Row } from '../model.ts';
 import { createBlockReader } from './blocks.ts';
 import { findColumns, type Columns } from './columns.ts';
+import { eachPicture } from './each-picture.ts';
 import { createIds, type Ids } from './ids.ts';
 import { loadTable } from './load.ts';
 import { checkOptions, type ManifestOptions } from './options.ts';
 import { createPictureReader } from './pictures.ts';
 import { createTally, placeOf, type Problem } from './problem.ts';
 import { cell } from './rows.ts';
+import { nameOfManifest } from './source.ts';
 import type { Table, TableRecord } from './table.ts';
 import { unknownIds, wholeProblems } from './whole.ts';
 
@@ -74,11 +76,13 @@ export async function readManifest(
   sink: ManifestSink,
 ): Promise<Manifest> {
   const defaults = checkOptions(options);
-  const { table, retry, expectUnchanged } = await loadTable(file, options);
-  const columns = findColumns(table, options.map);
+  const loaded = await loadTable(file, options);
+  const { retry, expectUnchanged } = loaded;
+  const columns = findColumns(loaded.table, options.map);
+  const table = options.eachPicture ? eachPicture(loaded.table, columns) : loaded.table;
   const remarks = createTally();
   const ids = createIds();
-  const teller = createTeller(file, sink);
+  const teller = createTeller(nameOfManifest(file), sink);
   const readPictures = createPictureReader({
     root: resolve(table.folder ?? options.imageRoot ?? dirname(file)),
     isKnown: sink.isKnown?.bind(sink),

@@ -6,7 +6,15 @@ import type { Defaults, ManifestOptions } from './options.ts';
 import { placeOf, problemAt, type Flaw, type Problem, type Tally } from './problem.ts';
 import type { TableRecord } from './table.ts';
 import { fillPrompt, findSlot, type Slot } from './template.ts';
-import { allowedRatios, allowedSizes, readRatio, readRoute, readSize } from './values.ts';
+import {
+  allowedRatios,
+  allowedSizes,
+  contradicts,
+  ratioOf,
+  readRatio,
+  readRoute,
+  readSize,
+} from './values.ts';
 
 const longestPrompt = 32_000;
 
@@ -112,7 +120,12 @@ function readValues(draft: Draft, { columns, defaults }: Reading, say: Say): voi
   };
   draft.size = read('size', readSize, `write ${allowedSizes}`) ?? defaults.size;
   const asText = 'format the column as text, or a spreadsheet makes times of them';
-  draft.ratio = read('ratio', readRatio, `write one of ${allowedRatios}; ${asText}`) ?? defaults.ratio;
+  const ratio = read('ratio', readRatio, `write one of ${allowedRatios}; ${asText}`);
+  draft.ratio = ratio ?? ratioOf(draft.size) ?? defaults.ratio;
+  if (ratio && contradicts(draft.size, ratio)) {
+    const remedy = 'write a size that has this ratio, or no ratio: that of the size is taken then';
+    say('ratio', { problem: `the size ${draft.size} does not have this ratio`, remedy });
+  }
   draft.route = read('route', readRoute, 'write 1 or 2') ?? defaults.route;
 }
 

@@ -33,3 +33,12 @@ export interface Table {
   /** Lets go of what it holds. */
   close?(): void;
 }
+
+/** A table of which nothing can be read. */
+export const refusedTable = (problem: Problem): Table => ({
+  header: [],
+  line: 1,
+  problems: [problem],
+  async *records() {},
+  placeAt: (line) => ({ line }),
+});

@@ -25,7 +25,10 @@ export async function openText(bytes: Parts<Buffer>, file: string, encoding?: st
   const head = Buffer.concat(await firstParts(bytes, headBytes)).subarray(0, headBytes);
   const type = fileType(head);
   if (type) {
-    throw new UsageError(`${file}: this is a ${type.name}, not a text table: export it as CSV, ${saveAs}`);
+    const otherwise = type.name.includes('.xlsx') ? '; if it is one, call it .xlsx or add --format xlsx' : '';
+    throw new UsageError(
+      `${file}: this is a ${type.name}, not a text table: export it as CSV, ${saveAs}${otherwise}`,
+    );
   }
   const flaw = encoding === undefined ? undefined : encodingFlaw(encoding);
   if (flaw !== undefined) throw new UsageError(`--encoding ${printable(encoding ?? '', 40)}: ${flaw}`);
@@ -42,6 +45,23 @@ export async function openText(bytes: Parts<Buffer>, file: string, encoding?: st
   }
   // Not fatal any more: what doesn't read now was changed meanwhile, which is found out in the end.
   return { hasLineFeed, parts: () => decoded(bytes, new TextDecoder(name)) };
+}
+
+const mostDocument = 64 * 1024 * 1024;
+
+/** All of it at once, for formats that can't be read piece by piece. @throws UsageError where that would be too much */
+export async function wholeText({ parts }: Text): Promise<string> {
+  const pieces: string[] = [];
+  let length = 0;
+  for await (const piece of parts()) {
+    pieces.push(piece);
+    length += piece.length;
+    if (length > mostDocument)
+      throw new UsageError(
+        'a JSON or YAML document of more than 64 MB is not read: write a line a row, as .jsonl or .csv',
+      );
+  }
+  return pieces.join('');
 }
 
 /** A text that is in memory. */

@@ -18,6 +18,21 @@ export function readRatio(text: string): Ratio | undefined {
   return ratios.find((ratio) => ratio === plain);
 }
 
+/** So much may a plain size's sides be off a ratio: 1366x768 is 16:9. */
+const tolerance = 0.02;
+
+/** Does a plain size have other sides than the ratio says? A tier never does. */
+export function contradicts(size: string, ratio: Ratio): boolean {
+  const [width = 0, height = 0] = size.split('x').map(Number);
+  const [wide = 0, high = 0] = ratio.split(':').map(Number);
+  return size.includes('x') && Math.abs((width * high) / (height * wide) - 1) > tolerance;
+}
+
+/** The ratio that a plain size has, where it is one of the API's. */
+export function ratioOf(size: string): Ratio | undefined {
+  return size.includes('x') ? ratios.find((ratio) => !contradicts(size, ratio)) : undefined;
+}
+
 /** `1` or `2`; undefined where it is neither. */
 export function readRoute(text: string): Route | undefined {
   const plain = text.trim();

@@ -109,7 +109,7 @@ describe('what README shows', () => {
     await writeFile(join(dir, 'products_export.csv'), `${export_.join('\n')}\n`);
     expect(await bash(block('products_export.csv'))).toContain('1 succeeded');
     expect(simulator.calls.at(-1)).toMatchObject({ status: 200 });
-    expect((await readFile(join(dir, 'out', 'Kiln', 'MUG-1.jpg'))).length).toBeGreaterThan(0);
+    expect((await readFile(join(dir, 'out', 'Kiln', 'mug.jpg'))).length).toBeGreaterThan(0);
     await rename(join(dir, 'out'), join(dir, 'out-shopify'));
     expect(await bash(block('run photos'))).toContain('2 succeeded');
     await rename(join(dir, 'out'), join(dir, 'out-folder'));

@@ -77,7 +77,7 @@ describe('a JSON object', () => {
 
   it('of twelve megabytes is read', () => {
     const long = 'x'.repeat(12_000_000);
-    expect(readObject(`{"a": "${long}"}`)).toEqual([{ name: 'a', text: `"${long}"` }]);
+    expect(readObject(`{"a": "${long}"}`)).toEqual([{ name: 'a', text: `"${long}"`, at: 6 }]);
   });
 });
 
