@@ -164,9 +164,9 @@ const mostShown = 10;
 const mostOfAKind = 20;
 const mostKinds = 1000;
 
-/** What is told of a finding but for the names and numbers in it. */
+/** What is told of a finding but for the names, numbers and paths in it. */
 const kindOf = ({ column = '', problem }: Finding): string =>
-  `${column}\n${problem.replaceAll(/"[^"]*"|\d+/g, '…')}`;
+  `${column}\n${problem.replace(/\/.*/s, '…').replaceAll(/"[^"]*"|\d+/g, '…')}`;
 
 /** A line a finding, in order; of many of one kind only the first, with their number. */
 function* findingLines(findings: Iterable<Finding>): Generator<string> {

@@ -14,12 +14,13 @@ const textOf = (findings: Finding[]): string[] => {
   return [...checkText('goods.csv', found as never, false, undefined)].join('').trimEnd().split('\n');
 };
 
+const nameOf = (line: number): string => `${'ab'.repeat(line)}.jpg`;
 const missing = (line: number): Finding => ({
   file: 'goods.csv',
   line,
   column: 'image',
-  value: `${line}.jpg`,
-  problem: `there is no file /photos/"${line}.jpg"`,
+  value: nameOf(line),
+  problem: `there is no file /photos/${nameOf(line)}`,
   remedy: 'check the spelling',
 });
 
@@ -33,7 +34,7 @@ it('many findings of one kind are one line, which tells how many and where the f
   };
   const text = textOf([...Array.from({ length: 21 }, (_, at) => missing(at + 17)), other]);
   expect(text).toEqual([
-    '21 rows, the first goods.csv:17:image: "17.jpg": there is no file /photos/"17.jpg" → check the spelling; --json lists all',
+    `21 rows, the first goods.csv:17:image: "${nameOf(17)}": there is no file /photos/${nameOf(17)} → check the spelling; --json lists all`,
     'goods.csv:30:id: the id is empty → write one',
     'goods.csv: 2000 rows, 0 to do, 22 problems',
   ]);
@@ -42,5 +43,5 @@ it('many findings of one kind are one line, which tells how many and where the f
 it('few are told one by one', () => {
   const text = textOf(Array.from({ length: 20 }, (_, at) => missing(at + 2)));
   expect(text).toHaveLength(21);
-  expect(text[19]).toContain('21.jpg');
+  expect(text[19]).toContain(nameOf(21));
 });
