@@ -481,6 +481,8 @@ const ends: Corruption[] = [
     'nobody was killed',
     (d) => d.put(`${d.any(['', 'report/', '.reshoot/calls/'])}.reshoot-12-ab.tmp`, 'half'),
   ],
+  ['a command takes all memory', 'I9', '900 MB', (d) => d.command((command) => (command.peakMb = 900))],
+  ['a command leaks handles', 'I9', '5000 handles', (d) => d.command((command) => (command.handles = 5000))],
 ];
 
 const records: Corruption[] = [

@@ -35,6 +35,9 @@ const final = new Set([
 const lasting = new Set(['run', 'retry', 'wait', 'worker', 'simulate', 'serve', 'check', 'report', 'submit']);
 /** Ten seconds, and what the start of a process takes on a busy machine. */
 const shortMs = 20_000;
+/** What commands take at most, whatever the manifest, and then some for pictures in flight. */
+const mostMb = 400;
+const mostHandles = 250;
 
 /** I5: the report's numbers, tables and exit code are those of its rows and of the records. */
 export function* checkReport(told: Told): Generator<Violation> {
@@ -150,12 +153,15 @@ export function* checkReport(told: Told): Generator<Violation> {
   }
 }
 
-/** I5 and I6: each command ended in time, with the exit code of what it did. */
+/** I5, I6 and I9: each command ended in time, with the exit code of what it did, and took no more than it may. */
 export function* checkCommands(outputs: readonly Told[], { commands }: Scene): Generator<Violation> {
   const ends = new Map(outputs.flatMap(({ runs }) => runs.map(({ run, end }) => [run, end] as const)));
   for (const command of commands) {
     const { args, code, signal, ms, killed } = command;
     const name = `reshoot ${args.join(' ')}`;
+    const { peakMb = 0, handles = 0 } = command;
+    if (peakMb > mostMb) yield { invariant: 'I9', said: `${name} took ${Math.round(peakMb)} MB` };
+    if (handles > mostHandles) yield { invariant: 'I9', said: `${name} had ${handles} handles open` };
     if (code === null && !killed) yield { invariant: 'I6', said: `${name} was ended by ${signal}` };
     if (code !== null && !exitCodes.has(code))
       yield { invariant: 'I6', said: `${name} ended with ${code}, which is no exit code` };

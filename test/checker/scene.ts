@@ -18,6 +18,9 @@ export interface Command {
   signals: readonly { name: NodeJS.Signals; beforeEndMs: number }[];
   /** It was told to kill itself, or its end came with the test's. */
   killed: boolean;
+  /** Resident megabytes and open handles at most, as far as they were seen. */
+  peakMb?: number;
+  handles?: number;
 }
 
 /** A manifest as it lies there. */
