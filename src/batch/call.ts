@@ -109,7 +109,7 @@ export function createCaller(options: CallerOptions): Caller {
       if (!(await throttle.holds(slot, signal).catch(unsent)))
         throw new EditError('not_sent', 'its credit was lost with the data of Redis');
       if (!(await isDue().catch(unsent)))
-        throw new EditError('not_sent', 'another row that asks for the same is at it');
+        throw new EditError('not_sent', 'another process is at it, or has done it');
       sending.add(call);
       return await options.client.edit({
         key: options.keys.get(call.account)?.reveal() ?? '',

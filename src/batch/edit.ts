@@ -156,9 +156,15 @@ export function createEditor(options: EditorOptions): Editor {
   /**
    * Is it still for this row to send what it took on? Asked when its record is open: of two processes that both took it
    * on, since one was asleep meanwhile, at least one sees the other's.
+   * @param n the call that is about to be sent
    */
-  const isStillDue = async (work: Work, paid: string): Promise<boolean> => {
+  const isStillDue = async (work: Work, paid: string, n: number): Promise<boolean> => {
     const { job, output, row, after } = work;
+    if (work.calls.length > 0) {
+      // Who slept over an earlier call was taken for dead, and may have ended it since.
+      work.calls = (await output.calls.story(row.id)).filter((call) => call.n < n);
+      if (judge(row.route, work.calls, paid, work.rules).is !== 'due') return false;
+    }
     const takers = await output.contents.takers(paid);
     const last = takers.at(-1);
     if (last?.run !== job.run || last.id !== row.id) return false;
@@ -240,7 +246,7 @@ export function createEditor(options: EditorOptions): Editor {
       if (!call) return undefined;
       step('record opened');
       const { timeout_ms: timeoutMs } = run;
-      const isDue = (): Promise<boolean> => isStillDue(work, paid);
+      const isDue = (): Promise<boolean> => isStillDue(work, paid, call.n);
       return await caller.make({ output, row, call, isDue, slot, input, timeoutMs, signal: state.signal });
     } finally {
       inFlight.delete(slot.call);
@@ -252,7 +258,7 @@ export function createEditor(options: EditorOptions): Editor {
     try {
       await expectRoom(storage.spool, inFlight.size, options.answerBytes);
     } catch (error) {
-      await throttle.settle(slot, { charged: 'no', unusable: undefined, answered: false, sent: false });
+      await throttle.giveBack(slot);
       throw error;
     }
   };
@@ -286,14 +292,29 @@ export function createEditor(options: EditorOptions): Editor {
       const got = await throttle.take(job.run, call, due.extra, state.signal, day);
       if (!('none' in got)) return got;
       if (got.none !== 'parked meanwhile' || (await options.othersMayWork(run, day)))
-        return leaveLine(work, got);
+        return leaveLine(work, got, due);
       await sleep(parkedMs, undefined, { signal: state.signal });
     }
   };
 
   /** The row is the feeder's again: it settles a stopped run's rows, and feeds a paused run's when it goes on. */
-  const leaveLine = async ({ job, run }: Work, got: NoSlot): Promise<JobResult> => {
+  const leaveLine = async (work: Work, got: NoSlot, { n }: Due): Promise<JobResult> => {
+    const { job, run, output, row } = work;
     switch (got.none) {
+      case 'on record': {
+        const story = await catchUp(job.run, row.id, output, row);
+        // Somebody has deleted the record of a call that may have been paid.
+        if (story && !story.some((call) => call.n === n)) {
+          const slot = { run: job.run, call: callId({ id: row.id, n }), account: got.account };
+          await throttle.settle(slot, {
+            charged: 'unknown',
+            unusable: undefined,
+            answered: false,
+            sent: true,
+          });
+        }
+        return elsewhere;
+      }
       case 'yield':
         return { is: 'handed back', afterMs: got.waitMs };
       case 'cap':

@@ -43,10 +43,19 @@ export function createJobs({ desk, ledger, outputs, edit, log }: JobsOptions): J
   let fault: Error | undefined;
 
   const finish = async (run: string, output: Output): Promise<JobResult> => {
-    // A job that a killed process left behind, of a run that has since been taken up again.
     const { rows } = await output.runs.read(run);
-    if ((await desk.progress(run)).settled < rows && !(await output.runs.end(run))) return { is: 'done' };
+    const { settled, ...ends } = await desk.progress(run);
     const known = await ledger.state(run);
+    if (!(await output.runs.end(run))) {
+      // A job that a killed process left behind, of a run that has since been taken up again.
+      if (settled < rows) return { is: 'done' };
+      const ended = Object.values(ends).reduce((sum, count) => sum + count, 0);
+      if (ended < settled && !known?.stop) {
+        // Redis lost why it was stopped, right before its rows were settled for that: they are fed once more.
+        await desk.forget(run);
+        return { is: 'done' };
+      }
+    }
     await finishRun(output, run, known?.stop).catch((error: unknown) => {
       const message = `the report of run ${run} can't be made: ${toError(error).message}`;
       throw new SurroundingsError(message, { cause: error });

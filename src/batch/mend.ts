@@ -20,10 +20,12 @@ export function createMender(
   const mend = async (run: string): Promise<void> => {
     const output = outputs.of(run);
     if (!output) throw new Error(`the books of run ${run} are lost, and its output isn't known here`);
-    const books = await booksOf(output, await output.runs.read(run), windowMs, lives);
-    // Who slept while it ended may still have rows of it in hand.
-    const isOver = (await output.runs.end(run)) !== undefined;
-    await ledger.mend(run, isOver ? { ...books, state: 'cancelled' } : books);
+    await ledger.mend(run, async () => {
+      const books = await booksOf(output, await output.runs.read(run), windowMs, lives);
+      // Who slept while it ended may still have rows of it in hand.
+      const isOver = (await output.runs.end(run)) !== undefined;
+      return isOver ? { ...books, state: 'cancelled' } : books;
+    });
   };
   return {
     mend,

@@ -216,11 +216,7 @@ async function begin(
   await output.runs.write(run);
   const lives = (owner: Owner): boolean => livesHere(owner) !== false;
   // A worker may still have rows of it in hand, whose credits move while the records are read.
-  for (let isOpen = false; !isOpen;) {
-    const moves = await ledger.moves(run.run);
-    const books = await booksOf(output, run, options.windowMs, lives, oldestMs, false);
-    isOpen = await ledger.open(run.run, books, moves);
-  }
+  await ledger.open(run.run, () => booksOf(output, run, options.windowMs, lives, oldestMs, false));
   // Before the plan's lease ends: whoever plans next must find somebody who watches over the run.
   if (!options.submitted) await desk.lease(runLease(run.run));
   const { origin, manifest, rows } = run;

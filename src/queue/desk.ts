@@ -40,7 +40,7 @@ const mostPast = 200;
  * The desk of all processes that share a Redis: which runs are on, which rows are settled, who is alive. It can be
  * thrown away: plan and records make it anew.
  */
-export interface Desk extends Presence, Omit<ProgressBook, 'forget'> {
+export interface Desk extends Presence, ProgressBook {
   register(run: DeskRun): Promise<void>;
   /** Runs that are on, the oldest first. */
   runs(): Promise<DeskRun[]>;
@@ -71,7 +71,7 @@ return stay`;
 
 export function createDesk(redis: Redis, namespace: string): Desk {
   const key = deskKeys(namespace);
-  const { forget, ...progress } = createProgress(redis, key);
+  const progress = createProgress(redis, key);
   const presence = createPresence(redis, key);
 
   const runs = async (): Promise<DeskRun[]> => {
@@ -80,7 +80,7 @@ export function createDesk(redis: Redis, namespace: string): Desk {
   };
   const remove = async (run: string): Promise<void> => {
     await redis.hdel(key('runs'), run);
-    await forget(run);
+    await progress.forget(run);
   };
 
   return {

@@ -3,7 +3,7 @@ import { exitCodes, type ErrorCode, type ExitCode } from '../errors.ts';
 import { evaluate } from './evaluate.ts';
 import { logEntry, type ThrottleKeys } from './keys.ts';
 import { slotLifeMs } from './policy.ts';
-import { alike, cancel, inherit, isWhole, rebuild, repay, stop, turn } from './scripts.ts';
+import { alike, cancel, inherit, isWhole, look as glance, rebuild, repay, stop, turn } from './scripts.ts';
 
 /** What a run has spent and may spend, as its records have it. */
 export interface Books {
@@ -35,16 +35,10 @@ export type RunState = 'running' | 'paused' | 'cancelled' | 'stopped';
 
 /** A run's permission to spend: its state and its books in Redis. */
 export interface Ledger {
-  /**
-   * Opens the run's books, as at its start: the options given now win.
-   * @param moves as they were before the records were read; not given: nobody can be at work on the run
-   * @returns false: somebody is, so that the books are out of date already
-   */
-  open(run: string, books: Books, moves?: number): Promise<boolean>;
-  /** How often a credit of the run was taken, spent or given back. */
-  moves(run: string): Promise<number>;
+  /** Opens the run's books, as at its start: the options given now win. */
+  open(run: string, read: ReadBooks): Promise<void>;
   /** Makes the books again where Redis has lost them or may have lost writes; else leaves them alone. */
-  mend(run: string, books: Books): Promise<void>;
+  mend(run: string, read: ReadBooks): Promise<void>;
   /** Has Redis lost nothing of the run's books? */
   isWhole(run: string): Promise<boolean>;
   /** Undefined: Redis knows nothing of the run. */
@@ -65,6 +59,17 @@ export interface Ledger {
   remove(run: string): Promise<void>;
 }
 
+/** Reads a run's books from its records; again, where credits moved or were lost meanwhile. */
+export type ReadBooks = () => Books | Promise<Books>;
+
+/** What Redis knew before the records were read. */
+interface Glance {
+  moves: string;
+  /** Redis' clock, epoch milliseconds. */
+  at: number;
+  mark: string;
+}
+
 export interface Spent {
   charged: number;
   unknown: number;
@@ -78,15 +83,21 @@ export const cancelled = 'cancelled by its user';
 
 /** @param boot this boot of the machine, for a Redis of the user's own; undefined: another's, or it can't be told */
 export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number, boot?: string): Ledger {
-  const write = async (run: string, books: Books, start: boolean, moves?: number): Promise<boolean> => {
+  const look = async (run: string): Promise<Glance> => {
+    const [moves = '', at, mark = ''] = (await evaluate(redis, glance, [keys.ledger(run)])) as string[];
+    return { moves, at: Number(at), mark };
+  };
+
+  /** @returns false: the books are out of date already */
+  const write = async (run: string, books: Books, start: boolean, before: Glance): Promise<boolean> => {
     // No slot is given by a new server before this: it knows no run's books yet.
     if (boot !== undefined) await evaluate(redis, inherit, [keys.server], boot);
     for (const { run, call, account, at } of books.recent) await restore(logEntry(run, call), account, at);
     await repayAll(books.today);
-    const stale = start ? await staleOf(run, books) : [];
-    const held = books.open.flatMap(({ call, account, extra }) => [call, `${extra ? 1 : 0}:${account}`]);
+    const stale = start ? await staleOf(run, books, before.at) : [];
+    const held = books.open.flatMap(({ call, account, extra }) => [call, `${extra ? 1 : 0}!${account}`]);
     const { cap = -1, budget, charged, unknown, extra, state } = books;
-    const counts = [start ? 1 : 0, moves ?? '', cap, budget, charged, unknown, extra];
+    const counts = [start ? 1 : 0, before.moves, before.mark, cap, budget, charged, unknown, extra];
     const cancelling = [exitCodes.cancelled, cancelled];
     const done = await evaluate(
       redis,
@@ -125,29 +136,38 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number,
   };
 
   /** Calls that hold a credit in Redis and, as the records were read, none in truth; who took a slot since may send. */
-  const staleOf = async (run: string, { open, recent }: Books): Promise<string[]> => {
+  const staleOf = async (run: string, { open, recent }: Books, readAt: number): Promise<string[]> => {
     const inRecords = new Set([...open, ...recent].map(({ call }) => call));
     const stale: string[] = [];
     for (const [call, held] of Object.entries(await redis.hgetall(keys.open(run)))) {
       if (call === '') continue;
       const at = await redis.zscore(keys.log(held.slice(2)), logEntry(run, call));
-      const [seconds] = await redis.time();
-      const isNew = at !== null && Number(at) > Number(seconds) * 1000 - 2 * slotLifeMs(windowMs);
+      const isNew = at !== null && Number(at) > readAt - 2 * slotLifeMs(windowMs);
       if (inRecords.has(call) || !isNew) stale.push(call);
     }
     return stale;
   };
 
+  const isCurrent = async (run: string): Promise<boolean> =>
+    (await evaluate(redis, isWhole, [keys.ledger(run), keys.open(run)])) === 1;
+
   const turnFrom = async (run: string, from: RunState, to: RunState): Promise<RunState | undefined> =>
     stateOf(await redis.eval(turn, 1, keys.ledger(run), from, to));
 
   return {
-    open: (run, books, moves) => write(run, books, true, moves),
-    moves: async (run) => Number(await redis.hget(keys.ledger(run), 'moves')),
-    async mend(run, books) {
-      await write(run, books, false);
+    async open(run, read) {
+      for (let isOpen = false; !isOpen;) {
+        const before = await look(run);
+        isOpen = await write(run, await read(), true, before);
+      }
     },
-    isWhole: async (run) => (await evaluate(redis, isWhole, [keys.ledger(run), keys.open(run)])) === 1,
+    async mend(run, read) {
+      while (!(await isCurrent(run))) {
+        const before = await look(run);
+        await write(run, await read(), false, before);
+      }
+    },
+    isWhole: isCurrent,
     async state(run) {
       const [state, code, reason] = await redis.hmget(keys.ledger(run), 'state', 'stop_code', 'stop_reason');
       if (!state) return undefined;

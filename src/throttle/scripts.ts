@@ -9,9 +9,10 @@
  * nothing of it, `slot_at` when it last gave a slot.
  * Beside its log lies `paid` (ZSET: run and call → when, of the last 26 hours: calls charged, unknown or in flight).
  * A run's `ledger` (hash): `server` whose books these are, `state`, `cap`, `budget`, `charged`, `unknown`, `extra`,
- * `unusable` in a row, `moves` of credits so far, `alike` rows in a row with the error `alike_code`, `stop_code`, `stop_reason`,
- * `slot_at:<account>` as above; `open` (hash): call → what it holds, so that it counts once; beside them
- * a field that is no call, '', which tells an empty hash from one that was deleted.
+ * `unusable` in a row, `moves` of credits so far, `looked` at by whoever reads the records, `alike` rows in a row with the error `alike_code`, `stop_code`, `stop_reason`,
+ * `slot_at:<account>` as above; `open` (hash): call → what it holds, so that it counts once: `<1 for an extra call, else
+ * 0><! where its record is known to be open, else :><account>`; beside them a field that is no call, '', which tells an
+ * empty hash from one that was deleted.
  * Of a Redis of the user's own is known (hash) the `server` that was last, and in which `boot` of the machine it ran.
  */
 
@@ -28,6 +29,11 @@ local server = string.match(info, 'run_id:(%w+)')
 local function current(ledger, open)
   return redis.call('HGET', ledger, 'server') == server and redis.call('HEXISTS', open, '') == 1
 end
+`;
+
+/** Its call is on record: whoever took the same slot before or since has no say in it, since it may have been sent. */
+const record = `
+local function isOnRecord(held) return held and string.sub(held, 2, 2) == '!' end
 `;
 
 const guard = `
@@ -80,15 +86,16 @@ const paidMs = 26 * 3_600_000;
  * KEYS ledger, open, then log and state of each account.
  * ARGV call, extra, limit, window, guard, widest guard, longest pause, probe after, slot's life, entry in the
  * logs, then each account's name, then the cap of an account's day (-1: none) and when that day began.
- * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons (`day_spent`: beside them accounts at their caps of the day) | parked meanwhile, reasons (calls are in flight) | cap | budget | day, ms (the accounts' caps of the day are reached) | paused | cancelled | stopped | rebuild
+ * → slot, account | held, account (taken before, by this very command or by a process that died) | wait, ms | yield, ms | parked, reasons (`day_spent`: beside them accounts at their caps of the day) | parked meanwhile, reasons (calls are in flight) | cap | budget | on record, account (another process has opened this very call) | day, ms (the accounts' caps of the day are reached) | paused | cancelled | stopped | rebuild
  */
-export const take = `${clock}${books}${guard}${rest}${slots}${paid}
+export const take = `${clock}${books}${record}${guard}${rest}${slots}${paid}
 local call, extra = ARGV[1], ARGV[2] == '1'
 local limit, window, base, widest = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local longest, probeAfter, life, entry = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
 local dayCap, dayBegan = tonumber(ARGV[#ARGV - 1]), tonumber(ARGV[#ARGV])
 if not current(KEYS[1], KEYS[2]) then return {'rebuild'} end
 local held = redis.call('HGET', KEYS[2], call)
+if isOnRecord(held) then return {'on record', string.sub(held, 3)} end
 if held then
   for i = 3, #KEYS, 2 do
     local at = ARGV[10 + (i - 1) / 2] == string.sub(held, 3) and redis.call('ZSCORE', KEYS[i], entry)
@@ -216,22 +223,38 @@ redis.call('PEXPIRE', KEYS[1], window * 2)
 return 0
 `;
 
-/** KEYS log, open. ARGV call, entry. Nothing was sent: slot and credit go back. */
-export const giveBack = `${paid}
-redis.call('ZREM', KEYS[1], ARGV[2])
-redis.call('ZREM', paidKey(KEYS[1]), ARGV[2])
-redis.call('HDEL', KEYS[2], ARGV[1])
+const back = `
+local function giveBack(log, open, call, entry)
+  redis.call('ZREM', log, entry)
+  redis.call('ZREM', paidKey(log), entry)
+  redis.call('HDEL', open, call)
+end
+`;
+
+/** An account that was to be tried with a call that didn't leave has not been tried. */
+const untried = `
+local function untry(log, state, entry)
+  local at, probed = redis.call('ZSCORE', log, entry), redis.call('HGET', state, 'probed')
+  if at and probed and tonumber(at) == tonumber(probed) then redis.call('HDEL', state, 'probed') end
+end
+`;
+
+/** KEYS log, open, state. ARGV call, entry. Nothing was sent: slot and credit go back, unless the call is on record. */
+export const giveBack = `${paid}${record}${back}${untried}
+if isOnRecord(redis.call('HGET', KEYS[2], ARGV[1])) then return end
+untry(KEYS[1], KEYS[3], ARGV[2])
+giveBack(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
 `;
 
 /**
- * KEYS log, open. ARGV call, entry, slot's life. What a dead process took goes back; a slot that may still be used stays.
+ * KEYS log, open. ARGV call, entry, slot's life. What a dead process took goes back; a slot that may still be used stays,
+ * and one whose call is on record.
  */
-export const drop = `${clock}${paid}
+export const drop = `${clock}${paid}${record}${back}
+if isOnRecord(redis.call('HGET', KEYS[2], ARGV[1])) then return end
 local at = redis.call('ZSCORE', KEYS[1], ARGV[2])
 if at and now - at <= tonumber(ARGV[3]) then return end
-redis.call('ZREM', KEYS[1], ARGV[2])
-redis.call('ZREM', paidKey(KEYS[1]), ARGV[2])
-redis.call('HDEL', KEYS[2], ARGV[1])
+giveBack(KEYS[1], KEYS[2], ARGV[1], ARGV[2])
 `;
 
 /**
@@ -239,13 +262,11 @@ redis.call('HDEL', KEYS[2], ARGV[1])
  * neither), answered (1: the account is served), sent (0: its place in the log is free again), entry in the log.
  * → ok, unusable answers in a row | rebuild
  */
-export const settle = `${clock}${books}${paid}
+export const settle = `${clock}${books}${paid}${untried}
 if not current(KEYS[1], KEYS[2]) then return {'rebuild'} end
 if ARGV[2] == 'no' then redis.call('ZREM', paidKey(KEYS[4]), ARGV[6]) end
 if ARGV[5] == '0' then
-  -- An account that was to be tried with it has not been tried.
-  local at, probed = redis.call('ZSCORE', KEYS[4], ARGV[6]), redis.call('HGET', KEYS[3], 'probed')
-  if at and probed and tonumber(at) == tonumber(probed) then redis.call('HDEL', KEYS[3], 'probed') end
+  untry(KEYS[4], KEYS[3], ARGV[6])
   redis.call('ZREM', KEYS[4], ARGV[6])
 end
 if ARGV[4] == '1' then
@@ -323,9 +344,12 @@ if last[1] and last[2] == ARGV[1] then leave(last[1]) end
 redis.call('HSET', KEYS[1], 'server', server, 'boot', ARGV[1])
 `;
 
-/** KEYS ledger, open. ARGV call. → 1: the books are this server's, and hold the call */
+/** KEYS ledger, open. ARGV call, whose record is open. → 1: the books are this server's, and hold it, from now on as such */
 export const holds = `${books}
-return current(KEYS[1], KEYS[2]) and redis.call('HEXISTS', KEYS[2], ARGV[1]) or 0
+local held = redis.call('HGET', KEYS[2], ARGV[1])
+if not held or not current(KEYS[1], KEYS[2]) then return 0 end
+redis.call('HSET', KEYS[2], ARGV[1], string.sub(held, 1, 1) .. '!' .. string.sub(held, 3))
+return 1
 `;
 
 /** KEYS ledger, open. → 1: the books are this server's */
@@ -375,31 +399,45 @@ redis.call('HSET', KEYS[1], 'parked', ARGV[1], 'probed', ms(now))
 `;
 
 /**
- * KEYS ledger, open. ARGV start (0: only where the books are not this server's), moves that were seen before the
- * records were read ('' where that is no matter), cap, budget, charged, unknown, extra,
+ * KEYS ledger. Said before the records are read from which books are made. → moves of credits so far, now, and a mark that is
+ * gone as soon as Redis loses something of the run, or its books are made by somebody else
+ */
+export const look = `${clock}${books}
+local mark = redis.call('HGET', KEYS[1], 'looked')
+if not mark or string.sub(mark, 1, #server) ~= server then
+  mark = server .. ms(now)
+  redis.call('HSET', KEYS[1], 'looked', mark)
+end
+return {redis.call('HGET', KEYS[1], 'moves') or '0', ms(now), mark}
+`;
+
+/**
+ * KEYS ledger, open. ARGV start (0: only where the books are not this server's), the moves and the mark that were seen
+ * before the records were read, cap, budget, charged, unknown, extra,
  * the state that the records know, the code and reason of a cancelled run, how many calls hold nothing any more and
  * those, then each open call with what it holds. Opens a run's books, or makes them again from the records. A slot that
- * was given while the records were read stands in neither, and stays. → 0: credits have moved meanwhile
+ * was given while the records were read stands in neither, and stays. → 0: credits have moved meanwhile, or were lost
  */
 export const rebuild = `${clock}${books}
 local stands = current(KEYS[1], KEYS[2])
 if stands and ARGV[1] == '0' then return 1 end
-if stands and ARGV[2] ~= '' and (redis.call('HGET', KEYS[1], 'moves') or '0') ~= ARGV[2] then return 0 end
+if redis.call('HGET', KEYS[1], 'looked') ~= ARGV[3] then return 0 end
+if stands and (redis.call('HGET', KEYS[1], 'moves') or '0') ~= ARGV[2] then return 0 end
 local was = redis.call('HMGET', KEYS[1], 'server', 'left')
 local isNew = ARGV[1] == '1' and not was[1]
 if not (stands or isNew or was[1] and was[1] == was[2]) then redis.call('HSET', KEYS[1], 'lost', ms(now)) end
 local state = redis.call('HGET', KEYS[1], 'state')
 if ARGV[1] == '1' or not state then
-  state = ARGV[8]
+  state = ARGV[9]
   redis.call('HDEL', KEYS[1], 'stop_code', 'stop_reason')
-  if state == 'cancelled' then redis.call('HSET', KEYS[1], 'stop_code', ARGV[9], 'stop_reason', ARGV[10]) end
+  if state == 'cancelled' then redis.call('HSET', KEYS[1], 'stop_code', ARGV[10], 'stop_reason', ARGV[11]) end
 end
-local gone = tonumber(ARGV[11])
-for at = 12, 11 + gone do redis.call('HDEL', KEYS[2], ARGV[at]) end
+local gone = tonumber(ARGV[12])
+for at = 13, 12 + gone do redis.call('HDEL', KEYS[2], ARGV[at]) end
 if not stands then redis.call('DEL', KEYS[2]) end
 redis.call('HSET', KEYS[2], '', '')
-redis.call('HSET', KEYS[1], 'server', server, 'state', state, 'cap', ARGV[3], 'budget', ARGV[4],
-  'charged', ARGV[5], 'unknown', ARGV[6], 'extra', ARGV[7], 'unusable', 0)
-for at = 12 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
+redis.call('HSET', KEYS[1], 'server', server, 'looked', server .. ms(now), 'state', state, 'cap', ARGV[4],
+  'budget', ARGV[5], 'charged', ARGV[6], 'unknown', ARGV[7], 'extra', ARGV[8], 'unusable', 0)
+for at = 13 + gone, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[at], ARGV[at + 1]) end
 return 1
 `;

@@ -32,6 +32,8 @@ export interface Slot {
 /** Why there is no slot: the run's own affair, so the row leaves the line. */
 export type NoSlot =
   | { none: 'cap' | 'budget' | 'paused' | 'cancelled' | 'stopped' }
+  /** Another process has opened this very call, on this account: who asks has not seen its record yet. */
+  | { none: 'on record'; account: string }
   /** No account may spend more today. */
   | { none: 'day' }
   /** All accounts of this process are parked; `meanwhile`: calls of the run are in flight. */
@@ -67,7 +69,7 @@ export interface Throttle {
   isFresh(slot: Slot): boolean;
   /**
    * Do the books still hold the slot's credit? Asked once the call is on record: books that are made again later have it
-   * from there, and those that were made again before, without it, don't.
+   * from there, and those that were made again before, without it, don't. From now on only `settle` takes it from them.
    * @throws the signal's reason, at once, when it is aborted
    */
   holds(slot: Slot, signal: AbortSignal): Promise<boolean>;
@@ -81,6 +83,11 @@ export interface Throttle {
   end(slot: Slot): Promise<void>;
   /** A call is over. @returns charged but unusable answers of the run in a row */
   settle(slot: Pick<Slot, 'run' | 'call' | 'account'>, settlement: Settlement): Promise<number>;
+  /**
+   * Nothing was sent, and no record opened: gives back what was taken. A slot that has grown old may be another process's
+   * by now, and is left to it, or to the row's next start.
+   */
+  giveBack(slot: Slot): Promise<void>;
   /** Is a credit of the run taken for the call? */
   isHeld(run: string, call: string): Promise<boolean>;
   /** The call isn't on record and isn't made: gives back what was taken for it, unless somebody may still send it. */
@@ -164,8 +171,12 @@ export function createThrottle(options: ThrottleOptions): Throttle {
     }
   };
 
+  const isFresh = (slot: Slot): boolean =>
+    slot.connection === connection && performance.now() - slot.takenAt <= slotLifeMs(window);
+
   const giveBack = async (slot: Slot): Promise<void> => {
-    const names = [keys.log(slot.account), keys.open(slot.run)];
+    if (!isFresh(slot)) return;
+    const names = [keys.log(slot.account), keys.open(slot.run), keys.state(slot.account)];
     await evaluate(redis, scripts.giveBack, names, slot.call, logEntry(slot.run, slot.call));
   };
 
@@ -178,8 +189,8 @@ export function createThrottle(options: ThrottleOptions): Throttle {
       });
       return Promise.race([turn, aborted(signal, turn)]);
     },
-    isFresh: (slot) =>
-      slot.connection === connection && performance.now() - slot.takenAt <= slotLifeMs(window),
+    isFresh,
+    giveBack,
     async holds(slot, signal) {
       const asked = evaluate(redis, scripts.holds, runKeys(slot.run), slot.call);
       return (await Promise.race([asked, aborted(signal, asked)])) === 1;
@@ -248,6 +259,8 @@ function noSlot(answer: string, detail: string): NoSlot {
       return { none: answer, reasons: detail };
     case 'yield':
       return { none: 'yield', waitMs: Number(detail) };
+    case 'on record':
+      return { none: 'on record', account: detail };
     case 'cap':
     case 'budget':
     case 'day':

@@ -78,8 +78,8 @@ async function share(
   const { redis } = clock;
   const keys = throttleKeys(`world-${(namespaces += 1)}`, 'https://api.example');
   const ledger = createLedger(redis, keys, windowMs);
-  for (const run of runs) await ledger.open(run, books(run));
-  const mend = (run: string): Promise<void> => ledger.mend(run, books(run));
+  for (const run of runs) await ledger.open(run, () => books(run));
+  const mend = (run: string): Promise<void> => ledger.mend(run, () => books(run));
   const throttle = createThrottle({ redis, keys, accounts, limit, windowMs, mend });
   const ofAccounts = accounts.flatMap((name) => [keys.log(name), keys.state(name)]);
   const ofRuns = runs.flatMap((run) => [keys.ledger(run), keys.open(run)]);
@@ -434,6 +434,8 @@ describe('the books', () => {
       fc.asyncProperty(fc.record(start), bookings, async ({ cap, budget }, actions) => {
         const spent: Books = { ...empty, cap, budget };
         const open = new Map<string, { extra: boolean; at: number }>();
+        /** Calls that some books were made with: they are on record. */
+        const recorded = new Set<string>();
         const books = (): Books => ({
           ...spent,
           open: [...open].map(([call, { extra }]) => ({ call, account: 'a', extra })),
@@ -445,6 +447,7 @@ describe('the books', () => {
         // Its account has a state as well.
         await throttle.refused({ run, call: 'earlier', account: 'a' } as Slot, 0);
         const answer = (call: string, extra: boolean): unknown => {
+          if (recorded.has(call)) return { none: 'on record', account: 'a' };
           if (open.has(call) && clock.now - open.get(call)!.at <= 5000) return { fresh: false };
           open.delete(call);
           const extras = [...open.values()].filter(({ extra }) => extra).length;
@@ -473,14 +476,17 @@ describe('the books', () => {
               if (was.extra) spent.extra += 1;
             }
             open.delete(call);
+            recorded.delete(call);
           } else if (action.is === 'pass') {
             clock.now += action.ms;
           } else if (action.is === 'open') {
             spent.cap = action.cap;
-            await ledger.open(run, books());
+            await ledger.open(run, () => books());
+            for (const call of open.keys()) recorded.add(call);
           } else {
             await loseBooks();
-            await ledger.mend(run, books());
+            await ledger.mend(run, () => books());
+            for (const call of open.keys()) recorded.add(call);
           }
           const { cap, charged, unknown } = spent;
           expect(await ledger.spent(run)).toEqual({ charged, unknown, open: open.size, cap });
@@ -516,8 +522,9 @@ describe('the books', () => {
           if (command === 'lose') {
             await loseBooks();
             // The records know of a pause and of a cancel; why it stopped else is found again.
-            state = before === 'stopped' ? 'running' : before;
-            await ledger.mend(run, { ...empty, state });
+            const known: 'running' | 'paused' | 'cancelled' = before === 'stopped' ? 'running' : before;
+            state = known;
+            await ledger.mend(run, () => ({ ...empty, state: known }));
             stop = state === 'cancelled' ? cancelling : undefined;
           } else if (typeof command === 'object') {
             await ledger.stop(run, command.code, command.reason);

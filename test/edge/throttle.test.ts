@@ -53,7 +53,7 @@ beforeEach(async () => {
   redis = connection();
   keys = throttleKeys(`test-${(namespaces += 1)}`, 'https://api.example');
   ledger = createLedger(redis, keys, 400);
-  await ledger.open(run, empty);
+  await ledger.open(run, () => empty);
 });
 
 afterEach(() => {
@@ -70,7 +70,7 @@ function throttleOf(options: Partial<ThrottleOptions> = {}): Throttle {
     accounts: ['a'],
     limit: 5,
     windowMs: 400,
-    mend: (run) => ledger.mend(run, empty),
+    mend: (run) => ledger.mend(run, () => empty),
     ...options,
   });
 }
@@ -147,7 +147,7 @@ describe('the limit', () => {
 
   it('holds for runs whose calls have the same names', async () => {
     const throttle = throttleOf({ limit: 2, windowMs: 5000 });
-    await ledger.open('r2', empty);
+    await ledger.open('r2', () => empty);
     const other = await throttle.take('r2', 'call-1', false, new AbortController().signal);
     await throttle.stamp(await slotOf(throttle, 'call-1'));
     expect(await logged()).toHaveLength(2);
@@ -302,7 +302,7 @@ describe('leaving the line', () => {
   it('lets the next be served at once, and leaves nothing behind', async () => {
     const throttle = throttleOf({ limit: 1, windowMs: 60_000 });
     await slotOf(throttle, 'call-1');
-    await ledger.open('r2', { ...empty, state: 'paused' });
+    await ledger.open('r2', () => ({ ...empty, state: 'paused' }));
     const head = new AbortController();
     const behind = new AbortController();
     const first = throttle.take(run, 'call-2', false, head.signal);
@@ -318,7 +318,7 @@ describe('leaving the line', () => {
   });
 
   it('gives back a slot that came too late', async () => {
-    const throttle = throttleOf();
+    const throttle = throttleOf({ windowMs: 6000 });
     const leave = new AbortController();
     await redis.call('CLIENT', 'PAUSE', '150', 'WRITE');
     const turn = throttle.take(run, 'call-1', false, leave.signal);
@@ -347,7 +347,7 @@ describe('leaving the line', () => {
 
 describe('the cap', () => {
   it('reserves a credit for every call in flight and ends only when it is really spent', async () => {
-    await ledger.open(run, { ...empty, cap: 3, charged: 1 });
+    await ledger.open(run, () => ({ ...empty, cap: 3, charged: 1 }));
     const throttle = throttleOf({ limit: 100 });
     const first = await slotOf(throttle, 'call-1');
     const second = await slotOf(throttle, 'call-2');
@@ -359,19 +359,19 @@ describe('the cap', () => {
     await throttle.settle(third, paid);
     expect(await take(throttle, 'call-4')).toEqual({ none: 'cap' });
     expect(await booked()).toMatchObject({ charged: '2', unknown: '1' });
-    await ledger.open(run, { ...empty, cap: 4, charged: 2, unknown: 1 });
+    await ledger.open(run, () => ({ ...empty, cap: 4, charged: 2, unknown: 1 }));
     await slotOf(throttle, 'call-4');
   });
 
   it('holds when many rows want the last credits at once', async () => {
-    await ledger.open(run, { ...empty, cap: 7 });
+    await ledger.open(run, () => ({ ...empty, cap: 7 }));
     const throttles = [1, 2, 3].map(() => throttleOf({ limit: 100, redis: connection() }));
     const got = await Promise.all(Array.from({ length: 30 }, (_, i) => take(throttles[i % 3]!, `call-${i}`)));
     expect(got.filter((answer) => 'call' in answer)).toHaveLength(7);
   });
 
   it('bounds extra calls of their own, and lets others pass', async () => {
-    await ledger.open(run, { ...empty, budget: 1 });
+    await ledger.open(run, () => ({ ...empty, budget: 1 }));
     const throttle = throttleOf({ limit: 100 });
     const extra = await slotOf(throttle, 'call-1', true);
     expect(await take(throttle, 'call-2', true)).toMatchObject({ none: 'yield' });
@@ -399,6 +399,60 @@ describe('the cap', () => {
   });
 });
 
+describe('a credit whose call is on record', () => {
+  const signal = new AbortController().signal;
+
+  it('is taken from the books by the end of the call only, whoever slept over the same slot', async () => {
+    await ledger.open(run, () => ({ ...empty, cap: 1 }));
+    const throttle = throttleOf({ windowMs: 6000 });
+    const slot = await slotOf(throttle, 'call-1');
+    const other = throttleOf({ windowMs: 6000, redis: connection() });
+    const overtaken = await slotOf(other, 'call-1');
+    expect(await throttle.holds(slot, signal)).toBe(true);
+    await other.giveBack(overtaken);
+    await redis.zadd(keys.log('a'), 1, entry('call-1'));
+    await other.drop(run, 'call-1');
+    expect(await take(other, 'call-1')).toEqual({ none: 'on record', account: 'a' });
+    expect(await take(other, 'call-2')).toMatchObject({ none: 'yield' });
+    await throttle.settle(slot, paid);
+    expect(await take(other, 'call-2')).toEqual({ none: 'cap' });
+    expect(await inFlight()).toEqual([]);
+  });
+
+  it('stays where books are opened that were read before it was', async () => {
+    const throttle = throttleOf({ windowMs: 400 });
+    const slot = await slotOf(throttle, 'call-1');
+    await ledger.open(run, async () => {
+      // Its record is written, and it is sent, when the records have been read already, which takes long.
+      expect(await throttle.holds(slot, signal)).toBe(true);
+      await throttle.stamp(slot);
+      await sleep(2 * 400);
+      return { ...empty, cap: 1 };
+    });
+    expect(await inFlight()).toEqual(['call-1']);
+    expect(await take(throttle, 'call-2')).toMatchObject({ none: 'yield' });
+  });
+});
+
+it('a slot that is given back leaves no trace, and an account that was to be tried with it is still to be', async () => {
+  const throttle = throttleOf({ windowMs: 6000 });
+  await throttle.park('a', 'no_credit', 1);
+  await redis.hdel(keys.state('a'), 'probed');
+  await throttle.giveBack(await slotOf(throttle, 'call-1'));
+  expect(await logged()).toEqual([]);
+  expect(await inFlight()).toEqual([]);
+  expect((await slotOf(throttle, 'call-2')).account).toBe('a');
+});
+
+it('a slot that has grown old is left to whoever has it now', async () => {
+  const throttle = throttleOf();
+  const old = await slotOf(throttle, 'call-1');
+  await sleep(40);
+  expect((await slotOf(throttleOf({ redis: connection() }), 'call-1')).fresh).toBe(true);
+  await throttle.giveBack(old);
+  expect(await inFlight()).toEqual(['call-1']);
+});
+
 describe("a run's state", () => {
   it.each(['paused', 'cancelled'] as const)('%s: no row of it gets a slot', async (state) => {
     await redis.hset(keys.ledger(run), 'state', state);
@@ -424,7 +478,7 @@ describe("a run's state", () => {
     const stop = { code: 8, reason: 'the cap is reached' };
     expect(await ledger.state(run)).toEqual({ state: 'stopped', stop });
     expect(await take(throttleOf(), 'call-1')).toEqual({ none: 'stopped' });
-    await ledger.open(run, empty);
+    await ledger.open(run, () => empty);
     expect(await ledger.state(run)).toEqual({ state: 'running' });
     await slotOf(throttleOf(), 'call-1');
     await ledger.remove(run);
@@ -446,7 +500,7 @@ describe("a run's state", () => {
   it('survives when the books are made again', async () => {
     await redis.hset(keys.ledger(run), 'state', 'cancelled', 'server', 'another');
     await redis.hset(keys.open(run), 'long over', '0:a');
-    await ledger.mend(run, { ...empty, charged: 3 });
+    await ledger.mend(run, () => ({ ...empty, charged: 3 }));
     expect(await booked()).toMatchObject({ state: 'cancelled', charged: '3' });
     expect(await inFlight()).toEqual([]);
   });
@@ -647,15 +701,15 @@ describe('a refusal', () => {
 
 describe('a Redis that lost writes', () => {
   it('that was emptied gets its books from the records before it gives a slot', async () => {
-    await ledger.open(run, { ...empty, cap: 3 });
+    await ledger.open(run, () => ({ ...empty, cap: 3 }));
     const mend = vi.fn((run: string) =>
-      ledger.mend(run, {
+      ledger.mend(run, () => ({
         ...empty,
         cap: 3,
         charged: 1,
         unknown: 1,
         open: [{ call: 'call-0', account: 'a', extra: false }],
-      }),
+      })),
     );
     const throttle = throttleOf({ mend });
     await slotOf(throttle, 'call-1');
@@ -666,11 +720,35 @@ describe('a Redis that lost writes', () => {
     expect(mend).toHaveBeenCalledOnce();
   });
 
+  it('takes no books for true that were read before it lost writes once more', async () => {
+    let reads = 0;
+    const read = async (): Promise<Books> => {
+      reads += 1;
+      const charged = reads;
+      // The first reader is slow: meanwhile another has made the books, a call has ended, and all is lost again.
+      if (reads === 1) {
+        await ledger.mend(run, () => ({ ...empty, cap: 3, charged: 1 }));
+        await throttleOf().settle(await slotOf(throttleOf(), 'call-1'), paid);
+        await redis.flushall();
+      }
+      return { ...empty, cap: 3, charged };
+    };
+    await redis.flushall();
+    await ledger.mend(run, read);
+    expect(await booked()).toMatchObject({ charged: '2' });
+    await redis.flushall();
+    await ledger.open(run, async () => {
+      if (reads++ === 2) await redis.flushall();
+      return { ...empty, charged: reads };
+    });
+    expect(await booked()).toMatchObject({ charged: '4' });
+  });
+
   it('keeps the limit from the calls that the records know', async () => {
     const throttle = throttleOf({
       windowMs: 1000,
       mend: (run) =>
-        createLedger(redis, keys, 1000).mend(run, {
+        createLedger(redis, keys, 1000).mend(run, () => ({
           ...empty,
           recent: Array.from({ length: 5 }, (_, i) => ({
             run,
@@ -678,7 +756,7 @@ describe('a Redis that lost writes', () => {
             account: 'a',
             at: Date.now(),
           })),
-        }),
+        })),
     });
     await redis.flushall();
     const asked = performance.now();
@@ -692,7 +770,7 @@ describe('a Redis that lost writes', () => {
   it('is mended by a call that ends, which counts once', async () => {
     const slot = await slotOf(throttleOf(), 'call-1');
     const open = [{ call: 'call-1', account: 'a', extra: true }];
-    const throttle = throttleOf({ mend: (run) => ledger.mend(run, { ...empty, charged: 4, open }) });
+    const throttle = throttleOf({ mend: (run) => ledger.mend(run, () => ({ ...empty, charged: 4, open })) });
     await redis.flushall();
     for (let i = 0; i < 2; i++) await throttle.settle(slot, { ...paid, charged: 'unknown' });
     expect(await booked()).toMatchObject({ charged: '4', unknown: '1', extra: '1' });
@@ -704,9 +782,9 @@ describe('a Redis that lost writes', () => {
   ])(
     'and the credits of calls in flight with them (%s) has them from the records (F34)',
     async (_how, lose) => {
-      await ledger.open(run, { ...empty, cap: 2 });
+      await ledger.open(run, () => ({ ...empty, cap: 2 }));
       const open = [1, 2].map((n) => ({ call: `call-${n}`, account: 'a', extra: false }));
-      const throttle = throttleOf({ mend: (run) => ledger.mend(run, { ...empty, cap: 2, open }) });
+      const throttle = throttleOf({ mend: (run) => ledger.mend(run, () => ({ ...empty, cap: 2, open })) });
       for (const { call } of open) await slotOf(throttle, call);
       await lose();
       expect(await take(throttle, 'call-3')).toMatchObject({ none: 'yield' });
@@ -717,13 +795,13 @@ describe('a Redis that lost writes', () => {
   );
 
   it('was mended by somebody else: his books stand', async () => {
-    await ledger.mend(run, { ...empty, charged: 9 });
+    await ledger.mend(run, () => ({ ...empty, charged: 9 }));
     expect(await booked()).toMatchObject({ charged: '0' });
   });
 
   it('that was restarted empty is asked again, and makes no slot of before good for sending', async () => {
-    await ledger.open(run, { ...empty, cap: 2 });
-    const mend = vi.fn((run: string) => ledger.mend(run, { ...empty, cap: 2, charged: 2 }));
+    await ledger.open(run, () => ({ ...empty, cap: 2 }));
+    const mend = vi.fn((run: string) => ledger.mend(run, () => ({ ...empty, cap: 2, charged: 2 })));
     const throttle = throttleOf({ mend, windowMs: 60_000 });
     const slot = await slotOf(throttle, 'call-1');
     await server.restart();
@@ -739,9 +817,9 @@ describe('a Redis that lost writes', () => {
     connections.push(redis);
     try {
       const ledger = createLedger(redis, keys, 1000);
-      const mend = (run: string): Promise<void> => ledger.mend(run, empty);
+      const mend = (run: string): Promise<void> => ledger.mend(run, () => empty);
       const throttle = throttleOf({ redis, windowMs: 1000, mend });
-      await ledger.open(run, empty);
+      await ledger.open(run, () => empty);
       await slotOf(throttle, 'call-1');
       await sealLogs(redis);
       await keeping.restart();
@@ -771,8 +849,13 @@ describe('a Redis that lost writes', () => {
     /** A throttle in a boot of the machine. */
     async function inBoot(boot: string, account = 'a'): Promise<Throttle> {
       const ledger = createLedger(redis, keys, windowMs, boot);
-      await ledger.open(run, empty);
-      return throttleOf({ redis, windowMs, accounts: [account], mend: (run) => ledger.mend(run, empty) });
+      await ledger.open(run, () => empty);
+      return throttleOf({
+        redis,
+        windowMs,
+        accounts: [account],
+        mend: (run) => ledger.mend(run, () => empty),
+      });
     }
 
     it('that was killed has lost nothing: no account rests', async () => {
@@ -824,7 +907,7 @@ describe('a Redis that lost writes', () => {
     ['overwritten', () => redis.set(keys.log('a'), 'nonsense')],
   ])('whose log was %s lets the account rest a window (F34)', async (_how, lose) => {
     const windowMs = 1000;
-    const mend = (run: string): Promise<void> => ledger.mend(run, empty);
+    const mend = (run: string): Promise<void> => ledger.mend(run, () => empty);
     const throttle = throttleOf({ windowMs, mend });
     const returned = await slotOf(throttle, 'call-0');
     await throttle.settle(returned, { ...free, sent: false });

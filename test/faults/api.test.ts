@@ -116,7 +116,8 @@ fault('F38: nobody listens at the API for a while', async (dice) =>
       const before = dice.between(3, 14);
       await until(() => rig.simulator.calls.length >= before, 60_000);
       await link.lead(undefined);
-      await sleep(3000);
+      // Longer than a window, in which the throttle may have given every slot already.
+      await sleep(4500);
       await link.lead(Number(new URL(rig.simulator.url).port));
       const backAt = now();
       const { code } = await run.ended;

@@ -126,6 +126,11 @@ export function createDesk(redis: Client): Desk {
       redis.command('settle rows', () => rows.forEach(({ row, end }) => settle(run, [row], end))),
     settleAlike: (run, rows, end) => redis.command('settle rows', () => settle(run, rows, end)),
     progress: (run) => redis.command('progress', () => progressOf(run)),
+    forget: (run) =>
+      redis.command('forget', () => {
+        sim.note(`forgets the progress of ${run}`);
+        data().ends.delete(run);
+      }),
     settled: (run) =>
       redis.command('settled', () => {
         const rows = new Set(data().ends.get(run)?.keys());

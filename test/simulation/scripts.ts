@@ -74,6 +74,7 @@ function take(db: Db, keys: string[], argv: string[]): string[] {
     return i % 2 === 0 ? [{ log, state: keys[i + 3] ?? '', name: argv[10 + i / 2] ?? '' }] : [];
   });
   const held = holding.get(call);
+  if (held !== undefined && isOnRecord(held)) return ['on record', held.slice(2)];
   if (held !== undefined) {
     for (const { log, name } of accounts) {
       const at = name === held.slice(2) ? db.zset(log).get(entry) : undefined;
@@ -174,16 +175,43 @@ function end(db: Db, [endsKey = '', state = '']: string[], argv: string[]): numb
   return 0;
 }
 
-function giveBack(db: Db, [log = '', open = '']: string[], [call = '', entry = '']: string[]): void {
+const isOnRecord = (held: string | undefined): boolean => held?.[1] === '!';
+
+function giveBack(
+  db: Db,
+  [log = '', open = '', state = '']: string[],
+  [call = '', entry = '']: string[],
+): void {
+  if (isOnRecord(db.hash(open).get(call))) return;
+  untry(db, log, state, entry);
+  release(db, log, open, call, entry);
+}
+
+function drop(db: Db, [log = '', open = '']: string[], [call = '', entry = '', life]: string[]): void {
+  if (isOnRecord(db.hash(open).get(call))) return;
+  const at = db.zset(log).get(entry);
+  if (at !== undefined && db.now - at <= Number(life)) return;
+  release(db, log, open, call, entry);
+}
+
+function release(db: Db, log: string, open: string, call: string, entry: string): void {
   db.zset(log).delete(entry);
   db.zset(lua.paidKey(log)).delete(entry);
   db.hash(open).delete(call);
 }
 
-function drop(db: Db, keys: string[], [call = '', entry = '', life]: string[]): void {
-  const at = db.zset(keys[0] ?? '').get(entry);
-  if (at !== undefined && db.now - at <= Number(life)) return;
-  giveBack(db, keys, [call, entry]);
+function untry(db: Db, log: string, state: string, entry: string): void {
+  const at = db.zset(log).get(entry);
+  const probed = num(db.hash(state).get('probed'));
+  if (at !== undefined && at === probed) db.hash(state).delete('probed');
+}
+
+function holds(db: Db, [ledger = '', openKey = '']: string[], [call = '']: string[]): number {
+  const open = db.hash(openKey);
+  const held = open.get(call);
+  if (held === undefined || !isCurrent(db, ledger, openKey)) return 0;
+  open.set(call, `${held[0] ?? ''}!${held.slice(2)}`);
+  return 1;
 }
 
 function settle(db: Db, keys: string[], argv: string[]): string[] {
@@ -198,13 +226,13 @@ function settle(db: Db, keys: string[], argv: string[]): string[] {
   ];
   if (charged === 'no') db.zset(lua.paidKey(logKey)).delete(entry);
   const at = log.get(entry);
-  const probed = num(state.get('probed'));
   if (sent === '0') {
-    if (at !== undefined && at === probed) state.delete('probed');
+    untry(db, logKey, stateKey, entry);
     log.delete(entry);
   }
   if (answered === '1') {
     for (const field of ['refusing', 'firewall']) state.delete(field);
+    const probed = num(state.get('probed'));
     if (sent !== '0' && at !== undefined && probed !== undefined && at >= probed)
       for (const field of ['parked', 'probed']) state.delete(field);
   }
@@ -268,13 +296,25 @@ function alike(db: Db, [ledgerKey = '']: string[], [code = '']: string[]): numbe
   return add(ledger, 'alike', 1);
 }
 
+/** Redis' clock never says the same twice. */
+let marks = 0;
+const newMark = (db: Db): string => `${db.server} ${(marks += 1)}`;
+
+function look(db: Db, [ledgerKey = '']: string[]): string[] {
+  const ledger = db.hash(ledgerKey);
+  let mark = ledger.get('looked');
+  if (mark === undefined || !mark.startsWith(`${db.server} `)) ledger.set('looked', (mark = newMark(db)));
+  return [ledger.get('moves') ?? '0', String(db.now), mark];
+}
+
 function rebuild(db: Db, [ledgerKey = '', openKey = '']: string[], argv: string[]): number {
-  const [start, moves = '', cap = '', budget = '', charged = '', unknown = '', extra = '', told = ''] = argv;
+  const [start, moves, mark, cap = '', budget = '', charged = '', unknown = '', extra = '', told = ''] = argv;
   const ledger = db.hash(ledgerKey);
   const open = db.hash(openKey);
   const stands = isCurrent(db, ledgerKey, openKey);
   if (stands && start === '0') return 1;
-  if (stands && moves !== '' && (ledger.get('moves') ?? '0') !== moves) return 0;
+  if (ledger.get('looked') !== mark) return 0;
+  if (stands && (ledger.get('moves') ?? '0') !== moves) return 0;
   const [server, left] = [ledger.get('server'), ledger.get('left')];
   const isNew = start === '1' && server === undefined;
   if (!(stands || isNew || (server !== undefined && server === left))) ledger.set('lost', String(db.now));
@@ -283,15 +323,16 @@ function rebuild(db: Db, [ledgerKey = '', openKey = '']: string[], argv: string[
     state = told;
     ledger.delete('stop_code');
     ledger.delete('stop_reason');
-    if (state === 'cancelled') ledger.set('stop_code', argv[8] ?? '').set('stop_reason', argv[9] ?? '');
+    if (state === 'cancelled') ledger.set('stop_code', argv[9] ?? '').set('stop_reason', argv[10] ?? '');
   }
-  const gone = Number(argv[10]);
-  for (const call of argv.slice(11, 11 + gone)) open.delete(call);
+  const gone = Number(argv[11]);
+  for (const call of argv.slice(12, 12 + gone)) open.delete(call);
   if (!stands) open.clear();
   open.set('', '');
-  const now = { server: db.server, state, cap, budget, charged, unknown, extra, unusable: '0' };
+  const looked = newMark(db);
+  const now = { server: db.server, looked, state, cap, budget, charged, unknown, extra, unusable: '0' };
   for (const [field, value] of Object.entries(now)) ledger.set(field, value);
-  for (let at = 11 + gone; at < argv.length; at += 2) open.set(argv[at] ?? '', argv[at + 1] ?? '');
+  for (let at = 12 + gone; at < argv.length; at += 2) open.set(argv[at] ?? '', argv[at + 1] ?? '');
   return 1;
 }
 
@@ -305,14 +346,7 @@ export const scripts = new Map<string, Script>([
   [lua.settle, { name: 'settle', run: settle }],
   [lua.refused, { name: 'refused', run: refused }],
   [lua.park, { name: 'park', run: park }],
-  [
-    lua.holds,
-    {
-      name: 'holds',
-      run: (db, [ledger = '', open = ''], [call = '']) =>
-        Number(isCurrent(db, ledger, open) && db.hash(open).has(call)),
-    },
-  ],
+  [lua.holds, { name: 'holds', run: holds }],
   [
     lua.isWhole,
     { name: 'is whole', run: (db, [ledger = '', open = '']) => Number(isCurrent(db, ledger, open)) },
@@ -342,5 +376,6 @@ export const scripts = new Map<string, Script>([
     },
   ],
   [lua.alike, { name: 'alike', run: alike }],
+  [lua.look, { name: 'look', run: look }],
   [lua.rebuild, { name: 'rebuild', run: rebuild }],
 ]);
