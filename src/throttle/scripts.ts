@@ -133,6 +133,11 @@ for i = 3, #KEYS, 2 do
   if s[6] ~= server then
     local till = restUntil(s[6], s[7], tonumber(run[7]), window + guardOf(state, base, widest))
     redis.call('HSET', state, 'server', server)
+    -- That it was taken back into service may be among what was lost: it is tried again.
+    if s[6] then
+      redis.call('HDEL', state, 'probed')
+      s[5] = false
+    end
     if till > math.max(now, tonumber(s[1]) or 0) then
       s[1] = till
       redis.call('HSET', state, 'paused', ms(till))

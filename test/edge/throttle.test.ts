@@ -567,6 +567,15 @@ describe('a parked account', () => {
     expect(await take(throttle, 'next')).toMatchObject({ none: 'parked' });
   });
 
+  it('is tried again where Redis comes back with what it knew before, since it may have been let off meanwhile', async () => {
+    const throttle = throttleOf();
+    await slotOf(throttle, 'call-1');
+    await throttle.park('a', 'no_credit', 1);
+    await redis.hset(keys.state('a'), { server: 'the one before', left: 'the one before' });
+    expect((await slotOf(throttle, 'call-2')).account).toBe('a');
+    expect(await take(throttle, 'call-3')).toMatchObject({ none: 'parked meanwhile' });
+  });
+
   it('is tried again by itself after ten windows', async () => {
     const throttle = throttleOf({ windowMs: 50 });
     await throttle.park('a', 'no_credit', 1);

@@ -111,6 +111,7 @@ function take(db: Db, keys: string[], argv: string[]): string[] {
     if (s.get('server') !== db.server) {
       const width = window + guardOf(db, account.state, base, widest);
       const till = restUntil(db, s.get('server'), s.get('left'), num(ledger.get('lost')), width);
+      if (s.has('server')) s.delete('probed');
       s.set('server', db.server);
       if (till > Math.max(db.now, paused ?? 0)) {
         paused = till;
