@@ -242,7 +242,8 @@ function planFlags(command: Command): Command {
     .option('--route <N>', 'for rows without: 1 or 2', '1')
     .option('--limit <N>', 'only the first N rows, done or not')
     .option('--ids <A,B>', 'only these rows')
-    .option('--input-max <PX>', 'longest side of what is sent (not yet)')
+    .option('--input-max <PX>', 'longest side of what is sent')
+    .option('--inputs <HOW>', 'url; strict: refuse pictures that would have to be changed')
     .option('--skip-invalid', 'leave out rows that the manifest gets wrong')
     .option('--force', 'do rows again, and pay for them again, although they are done')
     .option('-n, --dry-run', 'as check');

@@ -163,12 +163,17 @@ export const codes = {
   input_too_large: {
     disposition: 'fatal',
     charged: 'no',
-    says: 'the reference picture is over 8 MB, or the request over 40 MB: make it smaller',
+    says: 'over 256 MB or 120 million pixels: make the picture smaller',
   },
   input_not_a_picture: {
     disposition: 'fatal',
     charged: 'no',
-    says: 'the reference file is no picture that the API takes',
+    says: 'the file is cut, or no picture that can be decoded',
+  },
+  input_unfit: {
+    disposition: 'fatal',
+    charged: 'no',
+    says: 'would have to be changed first, which --inputs strict forbids',
   },
   output_taken: {
     disposition: 'fatal',

@@ -1,4 +1,4 @@
-/** Decodes one picture a message for `src/image/verify.ts` and `thumbnail.ts`: a picture that kills its decoder kills this process only. */
+/** Decodes one picture a message for `src/image/verify.ts`, `thumbnail.ts` and `preparer.ts`: a picture that kills its decoder kills this process only. */
 import { createDecoder, type Request } from '../src/image/decode.ts';
 
 const answer = createDecoder();

@@ -7,6 +7,7 @@ import { createDraft } from './draft.ts';
 import { judgedRows } from './finish.ts';
 import { createForeignCheck } from './foreign.ts';
 import { spooledCalls } from './keep.ts';
+import { pictureRulesOf, type PictureRules } from './input.ts';
 import type { Output } from './output.ts';
 import type { Checked } from './plan.ts';
 import { lookAtNames } from './standing.ts';
@@ -30,6 +31,8 @@ export interface Again {
   due: number;
   /** Some row has a picture, and is to get another. */
   force: boolean;
+  /** As the latest run has it. */
+  pictures: PictureRules;
   /** What stands in the way. */
   findings: Finding[];
 }
@@ -44,7 +47,8 @@ export async function draftAgain(output: Output, choice: Choice, asked: string):
   const { runs, calls, storage } = output;
   const latest = (await runs.list()).at(-1);
   if (latest === undefined) return undefined;
-  const { manifest: file, columns, again, force: forced } = await runs.read(latest);
+  const run = await runs.read(latest);
+  const { manifest: file, columns, again, force: forced } = run;
   const end = await runs.end(latest);
   const goesOn = !end && again === asked;
   const stories = await calls.stories();
@@ -59,6 +63,7 @@ export async function draftAgain(output: Output, choice: Choice, asked: string):
     file,
     due: 0,
     force: goesOn && forced,
+    pictures: pictureRulesOf(run),
     findings: [],
   };
   for await (const { row: judged } of (await judgedRows(output, latest, end?.stop, stories))()) {

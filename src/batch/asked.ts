@@ -19,13 +19,13 @@ export interface AskedFrom extends Pick<Digest, 'expectUnchanged'> {
  */
 export async function askedFrom(
   file: string,
-  { manifest, origin }: Pick<CheckOptions, 'manifest' | 'origin'>,
+  { manifest, pictures, origin }: Pick<CheckOptions, 'manifest' | 'pictures' | 'origin'>,
   target: string,
 ): Promise<AskedFrom | undefined> {
   const digest = await digestOf(file);
   if (!digest) return undefined;
   const root = resolve(manifest.imageRoot ?? dirname(file));
   const { sha256, expectUnchanged } = digest;
-  const all = [version, file, resolve(file), sha256, root, manifest, origin, outputFolder(target)];
+  const all = [version, file, resolve(file), sha256, root, manifest, pictures, origin, outputFolder(target)];
   return { hash: hash('sha256', JSON.stringify(all)), root, expectUnchanged };
 }

@@ -2,8 +2,9 @@ import { dirname } from 'node:path';
 import { printable } from '../cells.ts';
 import { UsageError } from '../errors.ts';
 import { KeyTable } from '../key-table.ts';
+import { createPreparer } from '../image/preparer.ts';
 import type { ManifestOptions } from '../manifest/options.ts';
-import { readManifest, type Manifest, type ReadRow } from '../manifest/read.ts';
+import { readManifest, type Manifest, type ManifestSink, type ReadRow } from '../manifest/read.ts';
 import type { Finding, Row } from '../model.ts';
 import type { Call } from '../records/call.ts';
 import { knownSources } from '../records/fingerprint.ts';
@@ -18,12 +19,15 @@ import { isInPlace } from './end.ts';
 import { createForeignCheck, findForeignReport } from './foreign.ts';
 import { spooledCalls } from './keep.ts';
 import { createLongList, type LongList } from '../long-list.ts';
+import { inspectorOf } from './inspect.ts';
+import type { PictureRules } from './input.ts';
 import type { Output } from './output.ts';
 import { expectedBytes } from './room.ts';
 import { lookAtNames } from './standing.ts';
 
 export interface CheckOptions {
   manifest: ManifestOptions;
+  pictures: PictureRules;
   maxAttempts: number;
   /** Hard cap of credits; undefined: none. */
   maxCredits: number | undefined;
@@ -133,7 +137,9 @@ export async function checkManifest(
     if (verdict.is !== 'done' || !byOwnCalls || !present) return false;
     return story.every((call) => call.closed) && isInPlace(row, verdict.call, story, present);
   };
-  const manifest = await readManifest(file, options.manifest, {
+  const { strict } = options.pictures;
+  const preparer = createPreparer();
+  const sink: ManifestSink = {
     async rows(rows) {
       for (const read of rows) {
         const isDone = await look(read);
@@ -143,11 +149,21 @@ export async function checkManifest(
     },
     finding: (finding) => findings.push(finding),
     ...(draft && { embedded: (sha256, bytes) => draft.embed(sha256, bytes) }),
-    ...(stories && {
-      isKnown: async (id, picture) =>
-        (knownSources([picture], await callsOf(id)) ?? (await output?.sightings.of([picture]))) !== undefined,
-    }),
-  });
+    inspect: inspectorOf(preparer, options.pictures),
+    // Who wants nothing changed wants to hear of every picture.
+    ...(stories &&
+      !strict && {
+        isKnown: async (id, picture) =>
+          (knownSources([picture], await callsOf(id)) ?? (await output?.sightings.of([picture]))) !==
+          undefined,
+      }),
+  };
+  let manifest: Manifest;
+  try {
+    manifest = await readManifest(file, options.manifest, sink);
+  } finally {
+    await preparer.close();
+  }
   if (storage && !output)
     for (const one of await findForeignReport(target ?? '', storage)) findings.push(one);
   // A failed.csv holds only some of the rows, so that none is gone.

@@ -16,7 +16,7 @@ import type { DayCap, NoSlot, Slot, Throttle } from '../throttle/throttle.ts';
 import type { Caller } from './call.ts';
 import { createCatchUp } from './catch-up.ts';
 import { dayBegan, dayEnds } from './day.ts';
-import type { Input, InputReader } from './input.ts';
+import { pictureRulesOf, type Input, type InputReader } from './input.ts';
 import { place } from './keep.ts';
 import { newCall } from './new-call.ts';
 import type { Output } from './output.ts';
@@ -99,7 +99,7 @@ export function createEditor(options: EditorOptions): Editor {
   const readAndCall = async (work: Work): Promise<JobResult> => {
     let input: Input;
     try {
-      input = await inputs.read(work.row);
+      input = await inputs.read(work.row, pictureRulesOf(work.run));
     } catch (error) {
       if (!(error instanceof EditError)) throw error;
       return settle.withNote(work, {
@@ -352,8 +352,8 @@ export function createEditor(options: EditorOptions): Editor {
     input: Input,
   ): Promise<Call | undefined> => {
     const { run, row, output, after } = work;
-    const { sources } = input;
-    const asked = { ...due, account: slot.account, origin, fingerprint: paid, sources, after };
+    const { sources, changes } = input;
+    const asked = { ...due, account: slot.account, origin, fingerprint: paid, sources, changes, after };
     const call = newCall(run, row, asked);
     return (await output.calls.open(call)) ? call : undefined;
   };

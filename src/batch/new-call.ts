@@ -5,16 +5,24 @@ import type { Run } from '../records/runs.ts';
 import { outputName } from './keep.ts';
 
 /** What of a call's record neither its row nor its run say. */
-type Asked = Pick<Call, 'n' | 'route' | 'account' | 'origin' | 'fingerprint' | 'sources' | 'after'>;
+type Asked = Pick<
+  Call,
+  'n' | 'route' | 'account' | 'origin' | 'fingerprint' | 'sources' | 'changes' | 'after'
+>;
 
 /** The record of a call that this process is about to make. */
 export function newCall({ run, on_unknown: onUnknown = 'retry' }: Run, row: Row, asked: Asked): Call {
-  const { n, route, account, origin, fingerprint, sources, after = [] } = asked;
+  const { n, route, account, origin, fingerprint, sources, changes = [], after = [] } = asked;
   const { id, prompt, size, ratio, output } = row;
   const started_at = new Date().toISOString();
   const what = { fingerprint, prompt, size, ratio, sources, on_unknown: onUnknown, output };
   const head = { v: 1, run, id, n, route, account, origin, owner: self, started_at } as const;
-  return { ...head, ...what, ...(after.length > 0 && { after }) };
+  return {
+    ...head,
+    ...what,
+    ...(changes.length > 0 && { changes }),
+    ...(after.length > 0 && { after }),
+  };
 }
 
 /**
@@ -29,7 +37,13 @@ export function newCopy(
   { payer, picture, sources }: { payer: Call; picture: CallPicture; sources: Call['sources'] },
 ): Call {
   const { id, n, paid_by: paidBy = { id, n } } = payer;
-  const copy = newCall(run, row, { ...payer, after: [], n: (calls.at(-1)?.n ?? 0) + 1, sources });
+  const copy = newCall(run, row, {
+    ...payer,
+    changes: [],
+    after: [],
+    n: (calls.at(-1)?.n ?? 0) + 1,
+    sources,
+  });
   return {
     ...copy,
     paid_by: paidBy,

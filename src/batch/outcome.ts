@@ -156,5 +156,6 @@ export function toReportCall(call: Call): ReportCall {
     ...(closed && { ms: closed.ms }),
     ...(closed?.http_status !== undefined && { httpStatus: closed.http_status }),
     ...(code && { errorCode: code }),
+    ...(call.changes && { changes: call.changes }),
   };
 }

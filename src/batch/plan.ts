@@ -164,6 +164,8 @@ function expectOptions(on: Run, given: RunOptions): void {
     on_unknown: '--on-unknown',
     halt_share: '--halt',
     timeout_ms: '--timeout',
+    input_max: '--input-max',
+    strict: '--inputs',
   } as const;
   const differing = Object.entries(names).filter(
     ([key]) => on[key as keyof typeof names] !== given[key as keyof typeof names],
@@ -282,6 +284,8 @@ function optionsOf(options: PlanOptions, { chosen }: PlanSource): RunOptions {
     retry_budget: extraCalls(chosen, options.retryBudget),
     timeout_ms: options.timeoutMs,
     force: options.force,
+    ...(options.pictures.maxSide !== undefined && { input_max: options.pictures.maxSide }),
+    ...(options.pictures.strict && { strict: true }),
     ...(options.maxCredits !== undefined && { max_credits: options.maxCredits }),
     ...(options.dayCap && {
       max_credits_per_day: options.dayCap.credits,

@@ -64,6 +64,7 @@ const ownFaults: ReadonlySet<ErrorCode> = new Set([
   'too_large',
   'input_too_large',
   'input_not_a_picture',
+  'input_unfit',
   'output_taken',
 ]);
 

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient, type ClientOptions } from '../api/client.ts';
 import { version, type Config } from '../config.ts';
 import { toError, UsageError } from '../errors.ts';
+import { createPreparer } from '../image/preparer.ts';
 import { createVerifier } from '../image/verify.ts';
 import type { Log } from '../log.ts';
 import { withDeadline } from '../queue/connect.ts';
@@ -120,6 +121,7 @@ export async function openWorkshop(
   let apiGone: Health['apiGone'];
 
   const verifier = createVerifier();
+  const preparer = createPreparer({ processes: 2 });
   const { connect } = tuning;
   const caller = createCaller({
     keys: new Map(config.accounts.map(({ name, key }) => [name, key])),
@@ -143,7 +145,7 @@ export async function openWorkshop(
     throttle,
     ledger,
     desk,
-    inputs: createInputReader(rowsAhead),
+    inputs: createInputReader(rowsAhead, preparer),
     lives,
     async othersMayWork(run, day) {
       const others = (await desk.accounts(run)).filter((name) => !accounts.includes(name));
@@ -247,6 +249,7 @@ export async function openWorkshop(
         redis.disconnect();
       });
       await verifier.close();
+      await preparer.close();
       await thumbs.close();
     },
   };

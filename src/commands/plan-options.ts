@@ -45,6 +45,7 @@ export interface PlanFlags extends LimitFlags {
   limit?: string;
   ids?: string;
   inputMax?: string;
+  inputs?: string;
   skipInvalid?: boolean;
   force?: boolean;
   dryRun?: boolean;
@@ -61,6 +62,8 @@ const kinds = {
   ratio: [readRatio, `write one of ${allowedRatios}`],
   route: [readRoute, 'write 1 or 2'],
   limit: whole,
+  'input-max': whole,
+  inputs: [readInputs, 'write url or strict (inline and auto are not yet supported)'],
   'max-attempts': whole,
   'max-credits': whole,
   maxCreditsPerDay: whole,
@@ -80,10 +83,7 @@ const readerFlaws: Record<string, (text: string) => string | undefined> = {
   name: templateFlaw,
   encoding: encodingFlaw,
   format: formatFlaw,
-  'input-max': () => notYet,
 };
-
-const notYet = 'not yet supported; shrink the pictures before';
 
 /** Why an option can't have this value, and what to write; undefined where it can, or there is no such rule. */
 export function valueFlaw(name: string, text: string): string | undefined {
@@ -94,11 +94,14 @@ export function valueFlaw(name: string, text: string): string | undefined {
 
 /** Checks the flags into what a plan goes by. @throws UsageError naming the option and what it should be */
 export function readPlanOptions(file: string, flags: PlanFlags, config: Config): PlanOptions & CheckOptions {
-  if (flags.inputMax !== undefined) throw new UsageError(`--input-max: ${notYet}`);
   return {
     ...readLimits(flags, config),
     file,
     force: flags.force ?? false,
+    pictures: {
+      maxSide: readGiven('input-max', flags.inputMax),
+      strict: readGiven('inputs', flags.inputs) === 'strict',
+    },
     manifest: {
       name: flags.name,
       map: readMap(flags.map),
@@ -118,7 +121,7 @@ export function readPlanOptions(file: string, flags: PlanFlags, config: Config):
   };
 }
 
-type Limits = Omit<PlanOptions, 'file' | 'force' | 'again'>;
+type Limits = Omit<PlanOptions, 'file' | 'force' | 'again' | 'pictures'>;
 
 /** What bounds a run, whatever its rows are. @throws as `readPlanOptions` */
 export function readLimits(flags: LimitFlags, config: Config): Limits {
@@ -216,6 +219,10 @@ function readHalt(text: string): number | 'never' | undefined {
   if (text === 'never') return text;
   const percent = readPercent(/^fail=(.+)$/.exec(text)?.[1] ?? '');
   return percent === undefined ? undefined : percent / 100;
+}
+
+function readInputs(text: string): 'url' | 'strict' | undefined {
+  return text === 'url' || text === 'strict' ? text : undefined;
 }
 
 function readOnUnknown(text: string): 'retry' | 'hold' | undefined {

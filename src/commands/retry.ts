@@ -37,7 +37,7 @@ export async function retry(
   const asked = JSON.stringify(choice);
   const again = output && (await draftAgain(output, choice, asked));
   if (!again) throw new UsageError(`${target}: no run of reshoot was ever planned into this output`);
-  const { checked, file, due, force, findings } = again;
+  const { checked, file, due, force, pictures, findings } = again;
   if (findings.length > 0) {
     for (const finding of findings) io.err(`${line(finding)}\n`);
     io.err('Nothing was sent. Mend what is said above.\n');
@@ -50,7 +50,7 @@ export async function retry(
     if (flags.json) io.out(`${JSON.stringify({ run: null, rows: 0 }, null, 2)}\n`);
     return exitCodes.ok;
   }
-  const options = { ...limits, file, force, again: asked };
+  const options = { ...limits, file, force, pictures, again: asked };
   const credits = creditsOf(due, due, options);
   const { least, most } = credits;
   const price = readCreditPrice(flags);

@@ -69,7 +69,13 @@ export function rowStory({ row, is, report }: StandingRow, run: DeskRun): string
           ['  CALL', 'STARTED', 'ROUTE', 'ACCOUNT', 'TOOK', 'HTTP', 'CHARGED', 'OUTCOME'],
           ...report.calls.map(callCells),
         ]);
-  return title + table(lines) + calls;
+  return title + table(lines) + calls + changesText(report.calls);
+}
+
+/** What was done to the pictures of the latest call before they were sent. */
+function changesText(calls: ReportCall[]): string {
+  const changes = calls.at(-1)?.changes ?? [];
+  return changes.map((change) => `  sent: ${printable(change, 300)}\n`).join('');
 }
 
 function callCells(call: ReportCall): string[] {

@@ -2,6 +2,8 @@ import { fork, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { SurroundingsError } from '../errors.ts';
 import type { Request, Verdict } from './decode.ts';
+import type { Fit, Refusal } from './needs.ts';
+import type { Inspected, Prepared, PrepareOrder, Subject } from './prepare.ts';
 import type { Original, Shrunk } from './shrink.ts';
 
 /** A running helper process. */
@@ -11,6 +13,10 @@ export interface DecoderProcess {
   judge(file: string, deadlineMs: number): Promise<Verdict | 'died' | 'late'>;
   /** Likewise one picture at a time: its thumbnail. */
   shrink(original: Original, deadlineMs: number): Promise<Shrunk | 'died' | 'late'>;
+  /** Likewise the headers of some pictures. */
+  inspect(subjects: Subject[], fit: Fit, deadlineMs: number): Promise<Inspected[] | 'died' | 'late'>;
+  /** Likewise one picture: what is to be sent of it. */
+  prepare(order: PrepareOrder, deadlineMs: number): Promise<Prepared | Refusal | 'died' | 'late'>;
   alive(): boolean;
   /** Ends it and resolves when it is gone. */
   stop(): Promise<void>;
@@ -37,15 +43,16 @@ export async function startDecoderProcess(): Promise<DecoderProcess> {
   // An idle helper keeps no command alive; while it works its deadline does.
   child.unref();
   child.channel?.unref();
-  const ask = (request: Request, deadlineMs: number): Promise<unknown> => {
+  const ask = <Reply>(request: Request, deadlineMs: number): Promise<Reply | 'died' | 'late'> => {
     child.send(request);
-    return answer(child, deadlineMs);
+    return answer(child, deadlineMs) as Promise<Reply | 'died' | 'late'>;
   };
   return {
     pid: child.pid,
-    judge: async (file, deadlineMs) => (await ask({ judge: file }, deadlineMs)) as Verdict | 'died' | 'late',
-    shrink: async (original, deadlineMs) =>
-      (await ask({ shrink: original }, deadlineMs)) as Shrunk | 'died' | 'late',
+    judge: (file, deadlineMs) => ask<Verdict>({ judge: file }, deadlineMs),
+    shrink: (original, deadlineMs) => ask<Shrunk>({ shrink: original }, deadlineMs),
+    inspect: (subjects, fit, deadlineMs) => ask<Inspected[]>({ inspect: subjects, fit }, deadlineMs),
+    prepare: (order, deadlineMs) => ask<Prepared | Refusal>({ prepare: order }, deadlineMs),
     alive: () => isAlive(child),
     stop: () => stop(child),
   };
@@ -58,6 +65,8 @@ function forkHelper(): ChildProcess {
     detached: true,
     env: { MALLOC_ARENA_MAX: '2' },
     execArgv: isSource ? ['--import', 'tsx'] : [],
+    // Bytes go as bytes, not as text.
+    serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
 }

@@ -16,7 +16,7 @@ const heicBrands = new Set(['heic', 'heix', 'hevc', 'hevx', 'heim', 'heis', 'mif
 const bmpHeaderSizes = new Set([12, 40, 52, 56, 64, 108, 124]);
 
 /** How many bytes of a file's start are enough to tell its type. */
-const headBytes = 512;
+export const headBytes = 512;
 
 /** The type of a picture that starts with these bytes; undefined where it is no picture that we know. */
 export function pictureKind(start: Buffer): Kind | undefined {

@@ -5,10 +5,8 @@ import { EditError, systemCode, toError } from '../errors.ts';
 import type { Source } from '../model.ts';
 import { describeContent, pictureKind } from './kind.ts';
 
-/** The API's limit for a picture sent as base64, in bytes after decoding. */
-export const maxPictureBytes = 8_000_000;
-
-const sendable = new Set(['jpg', 'png', 'webp']);
+/** A file is held in memory whole while it is looked at: no more than this, in bytes. */
+export const maxFileBytes = 256_000_000;
 
 /**
  * Reads a reference picture once: its bytes, with the hash and the stat of exactly these bytes.
@@ -49,17 +47,15 @@ async function readHandle(path: string, handle: FileHandle): Promise<{ bytes: Bu
 function refuseByStat(path: string, stat: Stats): void {
   if (!stat.isFile()) throw new EditError('input_not_a_picture', `${path} is no file`);
   if (stat.size === 0) throw new EditError('input_not_a_picture', `${path} is empty`);
-  if (stat.size > maxPictureBytes) {
-    const size = (stat.size / 1024 / 1024).toFixed(1);
-    throw new EditError('input_too_large', `${path} has ${size} MB; the API takes 8 MB a picture`);
+  if (stat.size > maxFileBytes) {
+    const [size, most] = [stat.size, maxFileBytes].map((bytes) => (bytes / 1e6).toFixed(0));
+    throw new EditError('input_too_large', `${path} has ${size} MB, more than ${most} MB`);
   }
 }
 
 function refuseByContent(path: string, bytes: Buffer): void {
-  const kind = pictureKind(bytes);
-  if (kind && sendable.has(kind.ext)) return;
-  const what = kind?.mime ?? describeContent(bytes);
-  throw new EditError('input_not_a_picture', `${path} is ${what}; JPEG, PNG and WebP can be sent`);
+  if (pictureKind(bytes)) return;
+  throw new EditError('input_not_a_picture', `${path} is no picture: ${describeContent(bytes)}`);
 }
 
 /** A hash recorded with a stat that isn't its own would let a later run take other bytes for these. */

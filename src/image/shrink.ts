@@ -11,8 +11,8 @@ export interface Original {
   sha256: string;
 }
 
-/** A thumbnail as base64 of WebP, or why there is none. */
-export type Shrunk = { webp: string } | { none: string };
+/** A thumbnail as WebP, or why there is none. */
+export type Shrunk = { webp: Buffer } | { none: string };
 
 /** Longest side of a thumbnail in pixels; smaller pictures stay as they are. */
 const thumbnailSide = 320;
@@ -26,7 +26,7 @@ const maxPixels = 100_000_000;
 export async function shrink(original: Original): Promise<Shrunk> {
   try {
     const bytes = await readUnchanged(original);
-    return { webp: (await thumbnailOf(bytes)).toString('base64') };
+    return { webp: await thumbnailOf(bytes) };
   } catch (error) {
     return { none: toError(error).message };
   }

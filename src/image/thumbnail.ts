@@ -1,6 +1,4 @@
-import { availableParallelism } from 'node:os';
-import pLimit from 'p-limit';
-import { startDecoderProcess, type DecoderProcess } from './decoder-process.ts';
+import { createPool, type PoolOptions } from './pool.ts';
 import type { Original } from './shrink.ts';
 
 /** Makes thumbnails in processes of its own. */
@@ -15,38 +13,18 @@ export interface Thumbnailer {
   close(): Promise<void>;
 }
 
-interface ThumbnailerOptions {
-  start?: () => Promise<DecoderProcess>;
+interface ThumbnailerOptions extends PoolOptions {
   /** Milliseconds a picture may take. */
   deadlineMs?: number;
-  /** Pictures at a time, each in a process of its own. */
-  processes?: number;
 }
 
-/** Starts a helper process where none is idle; one that a picture killed is not mourned, and the next starts afresh. */
-export function createThumbnailer(options: ThumbnailerOptions = {}): Thumbnailer {
-  const { start = startDecoderProcess, deadlineMs = 30_000 } = options;
-  const seats = pLimit(options.processes ?? Math.min(4, availableParallelism()));
-  const idle: DecoderProcess[] = [];
-
-  const living = async (): Promise<DecoderProcess> => {
-    const decoder = idle.pop();
-    return decoder?.alive() ? decoder : start();
-  };
-  const make = async (original: Original): Promise<Buffer | undefined> => {
-    const decoder = await living();
-    const shrunk = await decoder.shrink(original, deadlineMs);
-    if (shrunk === 'died' || shrunk === 'late') {
-      await decoder.stop();
-      return undefined;
-    }
-    idle.push(decoder);
-    return 'webp' in shrunk ? Buffer.from(shrunk.webp, 'base64') : undefined;
-  };
+export function createThumbnailer({ deadlineMs = 30_000, ...options }: ThumbnailerOptions = {}): Thumbnailer {
+  const pool = createPool(options);
   return {
-    make: (original) => seats(make, original),
-    async close() {
-      await Promise.all(idle.splice(0).map((decoder) => decoder.stop()));
+    async make(original) {
+      const shrunk = await pool.ask((decoder) => decoder.shrink(original, deadlineMs));
+      return typeof shrunk === 'object' && 'webp' in shrunk ? shrunk.webp : undefined;
     },
+    close: pool.close,
   };
 }

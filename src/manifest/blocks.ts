@@ -2,7 +2,7 @@ import type { Picture, Row } from '../model.ts';
 import type { Columns } from './columns.ts';
 import type { Ids } from './ids.ts';
 import type { PictureCell, PicturesOfCell } from './pictures.ts';
-import type { Flaw, Problem } from './problem.ts';
+import { placeOf, type Flaw, type Problem } from './problem.ts';
 import { createRowNamer } from './row-names.ts';
 import { cell, cellProblem, createDrafter, type Draft, type Reading } from './rows.ts';
 import type { Table, TableRecord } from './table.ts';
@@ -57,6 +57,8 @@ const onlyFirst: Flaw = {
   remedy: 'put the picture to be edited first',
 };
 
+const strictly = 'with --inputs strict such pictures are refused instead';
+
 /** The pictures of each row; what is wrong with them comes to the row's problems. */
 async function readPicturesOf(
   drafts: Draft[],
@@ -68,9 +70,12 @@ async function readPicturesOf(
     sound.map(({ id, record }) => ({ id, cell: cell(record, columns, 'image') })),
   );
   for (const [at, { record, problems, selected }] of sound.entries()) {
-    const { pictures = [], flaws = [] } = read[at] ?? {};
+    const { pictures = [], changes = [], flaws = [] } = read[at] ?? {};
     problems.push(...flaws.map((flaw) => cellProblem(record, columns, 'image', flaw)));
-    if (selected && pictures.length > 1) remarks.add({ line: record.line }, onlyFirst);
+    if (!selected) continue;
+    if (pictures.length > 1) remarks.add(placeOf(record), onlyFirst);
+    for (const change of changes)
+      remarks.add(placeOf(record), { problem: `the picture ${change}`, remedy: strictly });
   }
   const rest = read.values();
   return drafts.map((draft) => (isRead(draft) ? (rest.next().value?.pictures ?? []) : []));

@@ -2,7 +2,7 @@
 export interface FileType {
   /** As people call it: `JPEG`, `Excel file (.xls)` … */
   name: string;
-  /** The API takes it as it is. */
+  /** A picture that can be decoded, and so sent. */
   taken: boolean;
 }
 
@@ -21,9 +21,9 @@ const brands: Record<string, string> = {
 const signatures: [start: string, name: string, taken?: true][] = [
   ['\xFF\xD8\xFF', 'JPEG', true],
   ['\x89PNG\r\n\x1A\n', 'PNG', true],
-  ['GIF8', 'GIF'],
-  ['II*\0', 'TIFF'],
-  ['MM\0*', 'TIFF'],
+  ['GIF8', 'GIF', true],
+  ['II*\0', 'TIFF', true],
+  ['MM\0*', 'TIFF', true],
   ['8BPS', 'Photoshop file'],
   ['\0\0\0\x0CjP  ', 'JPEG 2000'],
   ['\0\0\x01\0', 'icon'],
@@ -39,7 +39,8 @@ export function fileType(head: Uint8Array): FileType | undefined {
   if (/^RIFF....WEBP/s.test(start)) return { name: 'WebP', taken: true };
   if (/^BM.{4}\0{4}/s.test(start)) return { name: 'BMP', taken: false };
   const brand = /^\0...ftyp(....)/s.exec(start)?.[1];
-  if (brand) return { name: brands[brand] ?? 'film or other media file', taken: false };
+  // Where HEIC is decoded, who looks into it knows.
+  if (brand) return { name: brands[brand] ?? 'film or other media file', taken: brand in brands };
   if (/^\s*(<!doctype html|<html)/i.test(start)) return { name: 'web page', taken: false };
   if (/^\s*<(svg|\?xml)/i.test(start)) return { name: 'SVG or XML file', taken: false };
   const known = signatures.find(([signature]) => start.startsWith(signature));

@@ -12,8 +12,16 @@ import type { Flaw } from './problem.ts';
 /** A picture, or why there is none. */
 export type Found = Picture | Flaw;
 
+/** A picture's path, or its content. */
+export type Subject = string | Buffer;
+
+/** What will be done to each picture before it is sent, in words, or why it can't be sent; in their order. */
+export type Inspect = (pictures: Subject[]) => Promise<(string[] | Flaw)[]>;
+
+/** A picture, and what will be done to it before it is sent. */
+export type Inspected = { picture: Picture; changes: string[] } | Flaw;
+
 const megabyte = 1_000_000;
-const largestPicture = 8 * megabyte;
 /** Hints read a folder each; a manifest with a wrong root would read one for every row. */
 const mostHints = 20;
 
@@ -37,18 +45,24 @@ const mostSeen = 1000;
 /** No file system has longer paths, and nothing else should be remembered. */
 const longestPart = 4096;
 
-/**
- * Looks at the files of some rows, sixteen at a time, and tells what each is by its part of the cell.
- * @param root absolute path of the folder where relative paths, and absolute ones that don't exist as such, start
- * @param isKnown is asked for one file after the other, before the first one is opened; those it knows are not opened
- */
-export function createFileProbe(
-  root: string,
-  isKnown: IsKnown | undefined,
-): (rows: RowFiles[]) => Promise<Map<string, Found>> {
+/** What the files of rows are looked at with. */
+export interface FileProbing {
+  /** Absolute path of the folder where relative paths, and absolute ones that don't exist as such, start. */
+  root: string;
+  /** Asked for one file after the other, before the first one is opened; those it knows are not opened. */
+  isKnown: IsKnown | undefined;
+  inspect: Inspect;
+}
+
+/** Looks at the files of some rows, sixteen at a time, and tells what each is by its part of the cell. */
+export function createFileProbe({
+  root,
+  isKnown,
+  inspect,
+}: FileProbing): (rows: RowFiles[]) => Promise<Map<string, Inspected>> {
   const limit = pLimit(16);
   const look = createLook();
-  const seen = new Map<string, Found>();
+  const seen = new Map<string, Inspected>();
   let hints = 0;
   const find = async (part: string): Promise<Found> => {
     const asGiven = isAbsolute(part) ? await locate(part, look) : undefined;
@@ -58,10 +72,33 @@ export function createFileProbe(
     const tried = asGiven && part !== path ? [part, path] : [path];
     return found === 'missing' ? missing(part, tried, hints++ < mostHints) : found;
   };
-  const remember = (part: string, found: Found): void => {
+  const remember = (part: string, found: Inspected): void => {
     if (part.length <= longestPart) seen.set(part, found);
     const [oldest] = seen.size > mostSeen ? seen.keys() : [];
     if (oldest !== undefined) seen.delete(oldest);
+  };
+  /** What is known of each; those that must be opened are. */
+  const examine = async (
+    located: Map<string, Found>,
+    known: Set<string>,
+  ): Promise<Map<string, Inspected>> => {
+    const examined = new Map<string, Inspected>();
+    const unknown: [part: string, picture: FilePicture][] = [];
+    for (const [part, found] of located) {
+      if (!('kind' in found)) examined.set(part, found);
+      else if (found.kind === 'file' && !known.has(part)) unknown.push([part, found]);
+      else examined.set(part, { picture: found, changes: [] });
+    }
+    const flaws = await limit.map(unknown, ([, picture]) => openedFlaw(picture));
+    const sound = unknown.filter((_, at) => flaws[at] === undefined);
+    const said = sound.length > 0 ? await inspect(sound.map(([, { path }]) => path)) : [];
+    for (const [at, [part]] of unknown.entries()) {
+      const flaw = flaws[at];
+      if (flaw) examined.set(part, flaw);
+    }
+    for (const [at, [part, picture]] of sound.entries())
+      examined.set(part, inspected(picture, said[at] ?? []));
+    return examined;
   };
   return async (rows) => {
     const parts = new Set(rows.flatMap(({ parts }) => parts));
@@ -69,19 +106,21 @@ export function createFileProbe(
     const fresh = [...parts].filter((part) => !found.has(part));
     if (fresh.length === 0) return found;
     const located = new Map(await limit.map(fresh, async (part) => [part, await find(part)] as const));
-    const known = isKnown ? await askFor(rows, located, isKnown) : new Set();
-    for (const [part, picture] of located) found.set(part, picture);
-    const unknown = [...located].filter(([part, picture]) => 'kind' in picture && !known.has(part));
-    await limit.map(unknown, async ([part, picture]) => {
-      const flaw = 'kind' in picture ? await openedFlaw(picture) : undefined;
-      if (flaw) found.set(part, flaw);
-    });
-    for (const part of fresh) for (const [, what] of entryOf(part, found.get(part))) remember(part, what);
+    const known = isKnown ? await askFor(rows, located, isKnown) : new Set<string>();
+    for (const [part, what] of await examine(located, known)) {
+      found.set(part, what);
+      remember(part, what);
+    }
     return found;
   };
 }
 
-const entryOf = (part: string, found: Found | undefined): [string, Found][] => (found ? [[part, found]] : []);
+const entryOf = (part: string, found: Inspected | undefined): [string, Inspected][] =>
+  found ? [[part, found]] : [];
+
+/** A picture with what was found when it was looked into. */
+export const inspected = (picture: Picture, said: string[] | Flaw): Inspected =>
+  Array.isArray(said) ? { picture, changes: said } : said;
 
 /** The parts that some row's known picture is. */
 async function askFor(rows: RowFiles[], located: Map<string, Found>, isKnown: IsKnown): Promise<Set<string>> {
@@ -132,8 +171,7 @@ export async function locate(path: string, look: Look): Promise<Found | 'missing
   }
 }
 
-async function openedFlaw(picture: Picture): Promise<Flaw | undefined> {
-  if (picture.kind !== 'file') return undefined;
+async function openedFlaw(picture: FilePicture): Promise<Flaw | undefined> {
   try {
     return contentFlaw(picture.bytes, await readHead(picture.path));
   } catch (error) {
@@ -168,11 +206,7 @@ export function contentFlaw(size: number, head: Buffer): Flaw | undefined {
       remedy: 'export it as JPEG, PNG or WebP',
     };
   }
-  if (size <= largestPicture) return undefined;
-  return {
-    problem: `the picture has ${inMegabytes(size)}; the API takes at most 8 MB`,
-    remedy: 'save it smaller, or as JPEG with a lower quality',
-  };
+  return undefined;
 }
 
 /** @param paths where the picture was looked for */

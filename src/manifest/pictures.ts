@@ -3,20 +3,22 @@ import type { Picture } from '../model.ts';
 import {
   contentFlaw,
   createFileProbe,
-  inMegabytes,
+  inspected,
+  type FileProbing,
   type Found,
-  type IsKnown,
+  type Inspected,
   type RowFiles,
 } from './picture-files.ts';
 import type { Flaw } from './problem.ts';
 
-const largestBody = 40_000_000;
 const mostUrls = 5;
 const mostPictures = 10;
 
 /** A row's pictures as far as they are sound, and what is wrong with the others. */
 export interface PicturesOfCell {
   pictures: Picture[];
+  /** What will be done to some of them before they are sent, in words. */
+  changes: string[];
   flaws: Flaw[];
 }
 
@@ -27,27 +29,30 @@ export interface PictureCell {
 }
 
 /** What pictures are read with. */
-export interface PictureReading {
-  /** Where relative paths, and absolute ones that don't exist as such, start. */
-  root: string;
-  isKnown: IsKnown | undefined;
+export interface PictureReading extends FileProbing {
   /** Takes the content of each `data:` picture; a row names it `embedded:<sha256>`. */
   embedded(sha256: string, bytes: Buffer): void | Promise<void>;
 }
 
 /** @returns a function that reads the pictures of some rows' cells, separated by `|` */
 export function createPictureReader({
-  root,
-  isKnown,
   embedded,
+  ...probing
 }: PictureReading): (cells: PictureCell[]) => Promise<PicturesOfCell[]> {
-  const lookAt = createFileProbe(root, isKnown);
-  const readContent = async (part: string): Promise<Found> => {
+  const lookAt = createFileProbe(probing);
+  const readContent = async (part: string): Promise<Inspected> => {
     const content = readData(part);
     if (!Buffer.isBuffer(content)) return content;
     const sha256 = createHash('sha256').update(content).digest('hex');
     await embedded(sha256, content);
-    return { kind: 'file', path: `embedded:${sha256}`, bytes: content.length, mtimeMs: 0, ino: 0 };
+    const facts = { path: `embedded:${sha256}`, bytes: content.length, mtimeMs: 0, ino: 0 };
+    const [said = []] = await probing.inspect([content]);
+    return inspected({ kind: 'file', ...facts }, said);
+  };
+  const readPart = async (part: string, files: Map<string, Inspected>): Promise<Inspected> => {
+    const address = readAddress(part);
+    if (address) return 'kind' in address ? { picture: address, changes: [] } : address;
+    return files.get(part) ?? readContent(part);
   };
   return async (cells) => {
     const rows = cells.map(({ id, cell }) => ({ id, parts: partsOf(cell) }));
@@ -57,10 +62,9 @@ export function createPictureReader({
     const files = await lookAt(rows.filter(areFew).map(({ id, parts }) => ({ id, parts: filesOf(parts) })));
     const read: PicturesOfCell[] = [];
     for (const { parts } of rows) {
-      const found: { part: string; found: Found }[] = [];
-      for (const part of parts.slice(0, mostPictures)) {
-        found.push({ part, found: readAddress(part) ?? files.get(part) ?? (await readContent(part)) });
-      }
+      const found: { part: string; found: Inspected }[] = [];
+      for (const part of parts.slice(0, mostPictures))
+        found.push({ part, found: await readPart(part, files) });
       read.push(together(parts, found));
     }
     return read;
@@ -73,12 +77,14 @@ const partsOf = (cell: string): string[] =>
     .map((part) => part.trim())
     .filter((part) => part !== '');
 
-function together(parts: string[], found: { part: string; found: Found }[]): PicturesOfCell {
-  if (parts.length === 0) return { pictures: [], flaws: [noPicture] };
-  if (parts.length > mostPictures) return { pictures: [], flaws: [tooMany(parts.length)] };
-  const pictures = found.flatMap(({ found }) => ('kind' in found ? [found] : []));
-  const flaws = found.flatMap(({ part, found }) => ('kind' in found ? [] : [{ value: part, ...found }]));
-  return { pictures, flaws: [...flaws, ...setFlaws(pictures)] };
+function together(parts: string[], found: { part: string; found: Inspected }[]): PicturesOfCell {
+  if (parts.length === 0) return { pictures: [], changes: [], flaws: [noPicture] };
+  if (parts.length > mostPictures) return { pictures: [], changes: [], flaws: [tooMany(parts.length)] };
+  const sound = found.flatMap(({ found }) => ('picture' in found ? [found] : []));
+  const flaws = found.flatMap(({ part, found }) => ('picture' in found ? [] : [{ value: part, ...found }]));
+  const pictures = sound.map(({ picture }) => picture);
+  const changes = new Set(sound.flatMap(({ changes }) => changes));
+  return { pictures, changes: [...changes], flaws: [...flaws, ...setFlaws(pictures)] };
 }
 
 const noPicture: Flaw = {
@@ -94,10 +100,6 @@ const tooMany = (count: number): Flaw => ({
 /** What is wrong with pictures that are sound one by one. */
 function setFlaws(pictures: Picture[]): Flaw[] {
   const urls = pictures.filter(({ kind }) => kind === 'url').length;
-  const base64 = pictures.reduce(
-    (sum, picture) => sum + (picture.kind === 'file' ? base64Length(picture.bytes) : 0),
-    0,
-  );
   const flaws: Flaw[] = [];
   if (urls > 0 && urls < pictures.length) {
     flaws.push({
@@ -111,16 +113,8 @@ function setFlaws(pictures: Picture[]): Flaw[] {
       remedy: 'keep the first: the API uses only that one',
     });
   }
-  if (base64 > largestBody) {
-    flaws.push({
-      problem: `the row's pictures make a request of ${inMegabytes(base64)}; the API takes at most 40 MB`,
-      remedy: 'use fewer or smaller pictures: the API uses only the first',
-    });
-  }
   return flaws;
 }
-
-const base64Length = (bytes: number): number => Math.ceil(bytes / 3) * 4;
 
 /** What is no file: a web address, or what would be one. */
 const readAddress = (part: string): Found | undefined =>

@@ -6,6 +6,7 @@ import { eachPicture } from './each-picture.ts';
 import { createIds, type Ids } from './ids.ts';
 import { loadTable } from './load.ts';
 import { checkOptions, type ManifestOptions } from './options.ts';
+import type { Inspect } from './picture-files.ts';
 import { createPictureReader } from './pictures.ts';
 import { createTally, placeOf, type Problem } from './problem.ts';
 import { cell } from './rows.ts';
@@ -37,6 +38,8 @@ export interface ManifestSink {
    * all rows of a block before their pictures are read.
    */
   isKnown?(id: string, picture: Extract<Picture, { kind: 'file' }>): Promise<boolean>;
+  /** Looks into pictures that aren't known. When absent, only their first bytes are looked at. */
+  inspect?: Inspect;
 }
 
 /** What is known of a manifest that was read to its end. It is sound when there are no findings. */
@@ -86,6 +89,7 @@ export async function readManifest(
   const readPictures = createPictureReader({
     root: resolve(table.folder ?? options.imageRoot ?? dirname(file)),
     isKnown: sink.isKnown?.bind(sink),
+    inspect: sink.inspect?.bind(sink) ?? ((pictures) => Promise.resolve(pictures.map(() => []))),
     embedded: (sha256, bytes) => sink.embedded?.(sha256, bytes),
   });
   const reading = { columns, options, defaults, retry, remarks, table, ids, readPictures };

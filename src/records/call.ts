@@ -70,6 +70,8 @@ export const callSchema = z.object({
   size: z.string(),
   ratio: z.enum(ratios),
   sources: z.array(sourceSchema),
+  /** What was done to its pictures before they were sent, in words; absent: nothing. */
+  changes: z.array(z.string()).optional(),
   /** The rule under which it was sent: what to do should its outcome stay unknown. */
   on_unknown: z.enum(['retry', 'hold']),
   /** Its row's name below the output, the extension left open; earlier versions did not write it. */

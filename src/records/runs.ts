@@ -52,6 +52,10 @@ const runSchema = z.object({
   /** Stop when this share of at least 20 finished rows failed. */
   halt_share: z.number().optional(),
   timeout_ms: z.number(),
+  /** Longest side in pixels of what is sent; absent: any. */
+  input_max: z.number().int().optional(),
+  /** Pictures that would have to be changed are refused. */
+  strict: z.boolean().optional(),
   force: z.boolean(),
   /** Absent: its rows can't be told from what they were read from. */
   asked: askedSchema.optional(),

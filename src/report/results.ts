@@ -19,7 +19,7 @@ function jsonOf({ of, result }: ResultRow): Record<string, unknown> {
   return { ...result, ...of.row.columns, calls: of.calls.map(callOf) };
 }
 
-function callOf(call: ReportCall): Record<string, Value> {
+function callOf(call: ReportCall): Record<string, Value | string[]> {
   return {
     n: call.n,
     route: call.route,
@@ -30,5 +30,6 @@ function callOf(call: ReportCall): Record<string, Value> {
     outcome: call.outcome,
     charged: call.charged,
     error_code: call.errorCode ?? null,
+    ...(call.changes && { changes: call.changes }),
   };
 }

@@ -15,6 +15,8 @@ export interface ReportCall {
   outcome: 'succeeded' | 'failed' | 'throttled' | 'not_sent' | 'unknown' | 'open';
   charged: Charge;
   errorCode?: string;
+  /** What was done to its pictures before they were sent, in words. */
+  changes?: string[];
   /** Did it use up one of `--max-attempts`? */
   attempt: boolean;
 }

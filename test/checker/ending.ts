@@ -28,6 +28,7 @@ const final = new Set([
   'input_unreadable',
   'input_too_large',
   'input_not_a_picture',
+  'input_unfit',
   'output_taken',
   'bug',
 ]);

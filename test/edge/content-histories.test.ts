@@ -180,6 +180,7 @@ async function openWorld(dir: string) {
     const options: PlanOrder & CheckOptions = {
       file: manifest,
       manifest: manifestDefaults,
+      pictures: { maxSide: undefined, strict: false },
       maxAttempts: 4,
       maxCredits: undefined,
       retryBudget: 10,

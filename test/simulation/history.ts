@@ -393,6 +393,7 @@ function orderOf(round: Round, { limit, windowMs, timeoutMs }: Plot): PlanOrder 
     haltShare: undefined,
     dayCap: round.dayCap === undefined ? undefined : { credits: round.dayCap, timeZone: 'UTC' },
     timeoutMs,
+    pictures: { maxSide: undefined, strict: false },
     submitted: true,
     stop: new AbortController().signal,
   };

@@ -8,7 +8,7 @@ import { EditError } from '../../src/errors.ts';
 import type * as owner from '../../src/owner.ts';
 import type * as page from '../../src/report/page.ts';
 import { isSimulated, outputUri, sha256 } from './disk.ts';
-import { pictureAt } from './pictures.ts';
+import { fileOf, pictureAt } from './pictures.ts';
 import { isOn, world } from './stage.ts';
 
 vi.mock('node:fs/promises', async (original) => {
@@ -65,12 +65,16 @@ vi.mock('../../src/image/verify.ts', () => ({
     close: () => Promise.resolve(),
   }),
 }));
-vi.mock('../../src/image/read.ts', () => ({
-  readPicture: (picture: { path: string }) =>
-    world().sim.ask(`read ${picture.path}`, () => {
-      const bytes = pictureAt(picture.path);
-      return { bytes, source: { ...picture, sha256: sha256(bytes) } };
-    }),
+vi.mock('../../src/image/preparer.ts', () => ({
+  createPreparer: () => ({
+    inspect: (pictures: unknown[]) => Promise.resolve(pictures.map(() => ({ needs: [] }))),
+    prepare: ({ path }: { path: string }) =>
+      world().sim.ask(`read ${path}`, () => {
+        const bytes = pictureAt(path);
+        return { bytes, source: { ...fileOf(path.slice(-1)), sha256: sha256(bytes) }, changes: [] };
+      }),
+    close: () => Promise.resolve(),
+  }),
 }));
 vi.mock('../../src/batch/thumbs.ts', async (original) => ({
   ...(await original<typeof thumbs>()),
