@@ -9,10 +9,12 @@ import type { Output } from './output.ts';
 /** After its time-out a call's answer may yet have to be decoded and written down. */
 const marginMs = 60_000;
 
-/** From when on nobody can have an open call in flight, whoever lives; epoch milliseconds. */
-export function overAt(call: Call, { timeout_ms: timeoutMs }: Pick<Run, 'timeout_ms'>): number {
-  return Date.parse(call.started_at) + timeoutMs + marginMs;
-}
+/** How long after its start nobody can have an open call in flight, whoever lives. */
+export const overMs = ({ timeout_ms: timeoutMs }: Pick<Run, 'timeout_ms'>): number => timeoutMs + marginMs;
+
+/** The same as a moment, epoch milliseconds. */
+export const overAt = (call: Call, run: Pick<Run, 'timeout_ms'>): number =>
+  Date.parse(call.started_at) + overMs(run);
 
 /**
  * A run that was cut off may be on at another machine, which has a Redis of its own: then its calls would be paid twice,
@@ -28,7 +30,7 @@ export async function expectNotElsewhere(
   const isStrange = ({ owner }: Call): boolean =>
     livesHere(owner) === undefined && !known.some((other) => isSame(other, owner));
   let last: Call | undefined;
-  for await (const call of calls.since(Date.now() - run.timeout_ms - marginMs)) {
+  for await (const call of calls.since(Date.now() - overMs(run))) {
     if (call.run !== run.run || call.closed || !isStrange(call)) continue;
     if (!last || call.started_at > last.started_at) last = call;
   }

@@ -20,6 +20,7 @@ import { createInputReader } from './input.ts';
 import { createJobs } from './jobs.ts';
 import { joinLiving } from './living.ts';
 import { createMender } from './mend.ts';
+import { createSweep } from './sweep.ts';
 import type { Output } from './output.ts';
 import { createOutputs } from './outputs.ts';
 import { repeat, type Repeated } from './repeat.ts';
@@ -181,11 +182,13 @@ export async function openWorkshop(
       outputs.isUnseen(run) || jobs.aside.has(run) ? [run] : [],
     ),
   });
+  const sweep = createSweep({ desk, ledger, throttle }, outputs);
   const beating = repeat(
     beatMs,
     async () => {
       await living.beat(await offer());
       await mendAll();
+      await sweep();
       worker?.setConcurrency(share());
     },
     log,

@@ -7,6 +7,8 @@ import { bucketFolder, callsFolder, createLookout, rowFolder, type Stories } fro
 export interface Calls {
   /** A row's calls as they are now, ascending; none is an empty list. */
   story(id: string): Promise<Call[]>;
+  /** The call of that name, as `callId` makes them, as it is now; undefined: it has no record. */
+  named(name: string): Promise<Call | undefined>;
   /** Calls that were opened later than that, epoch milliseconds; damaged records are passed over. */
   since(ms: number): AsyncIterable<Call>;
   /** Puts the call on record. False: somebody else opened call `n` of this row first, so it must not be sent. */
@@ -57,6 +59,10 @@ export function createCalls(files: RecordFiles): Calls {
 
   return {
     story: (id) => readFolder(keyOf(id)),
+    async named(name) {
+      const [key = '', n = ''] = name.split('-');
+      return callSchema.safeParse(parse(await textOf(files, `${rowFolder(key)}/${n}.json`))).data;
+    },
     async *since(ms) {
       for (const bucket of await changedSince(files, callsFolder, ms)) {
         for (const key of await changedSince(files, bucketFolder(bucket), ms)) {

@@ -53,6 +53,8 @@ export interface Ledger {
   cancel(run: string): Promise<RunState | undefined>;
   /** A row has ended, with this error or without. @returns rows in a row that ended so */
   alike(run: string, code: ErrorCode | undefined): Promise<number>;
+  /** Calls on record that hold a credit, but for those whose slot the account's log knows to be younger. */
+  lingering(run: string, olderThanMs: number): Promise<string[]>;
   /** What the run has spent so far, for people to look at. */
   spent(run: string): Promise<Spent>;
   /** Forgets a finished run. */
@@ -183,6 +185,17 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number,
       return stateOf(await redis.eval(cancel, 1, keys.ledger(run), exitCodes.cancelled, cancelled));
     },
     alike: async (run, code) => Number(await redis.eval(alike, 1, keys.ledger(run), code ?? '')),
+    async lingering(run, olderThanMs) {
+      const [seconds] = await redis.time();
+      const youngest = Number(seconds) * 1000 - olderThanMs;
+      const calls: string[] = [];
+      for (const [call, held] of Object.entries(await redis.hgetall(keys.open(run)))) {
+        if (!isOnRecord(held)) continue;
+        const at = await redis.zscore(keys.log(held.slice(2)), logEntry(run, call));
+        if (at === null || Number(at) < youngest) calls.push(call);
+      }
+      return calls;
+    },
     async spent(run) {
       const [charged, unknown, cap] = await redis.hmget(keys.ledger(run), 'charged', 'unknown', 'cap');
       // One field is no call.
@@ -200,5 +213,7 @@ export function createLedger(redis: Redis, keys: ThrottleKeys, windowMs: number,
     },
   };
 }
+
+const isOnRecord = (held: string): boolean => held[1] === '!';
 
 const stateOf = (answer: unknown): RunState | undefined => (answer as RunState) || undefined;

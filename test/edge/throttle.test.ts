@@ -434,6 +434,18 @@ describe('a credit whose call is on record', () => {
   });
 });
 
+it('credits linger whose calls are on record, and began too long ago to be in flight', async () => {
+  const throttle = throttleOf({ windowMs: 60_000 });
+  const { signal } = new AbortController();
+  for (const call of ['old', 'unlogged', 'young']) await throttle.holds(await slotOf(throttle, call), signal);
+  await slotOf(throttle, 'not on record');
+  const now = await redisNow();
+  for (const call of ['old', 'not on record']) await redis.zadd(keys.log('a'), now - 20_000, entry(call));
+  await redis.zrem(keys.log('a'), entry('unlogged'));
+  expect((await ledger.lingering(run, 10_000)).sort()).toEqual(['old', 'unlogged']);
+  expect(await ledger.lingering(run, 30_000)).toEqual(['unlogged']);
+});
+
 it('a slot that is given back leaves no trace, and an account that was to be tried with it is still to be', async () => {
   const throttle = throttleOf({ windowMs: 6000 });
   await throttle.park('a', 'no_credit', 1);
