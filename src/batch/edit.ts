@@ -160,17 +160,23 @@ export function createEditor(options: EditorOptions): Editor {
    */
   const isStillDue = async (work: Work, paid: string, n: number): Promise<boolean> => {
     const { job, output, row, after } = work;
-    if (work.calls.length > 0) {
-      // Who slept over an earlier call was taken for dead, and may have ended it since.
-      work.calls = (await output.calls.story(row.id)).filter((call) => call.n < n);
-      if (judge(row.route, work.calls, paid, work.rules).is !== 'due') return false;
-    }
+    if (await hasEndedLate(work, n)) return false;
     const takers = await output.contents.takers(paid);
     const last = takers.at(-1);
     if (last?.run !== job.run || last.id !== row.id) return false;
     const others = await callsOfOthers(work, takers, undefined);
     if (!others || (await judged(work, paid, others)).is === 'done') return false;
     return isDeepStrictEqual(lost(others, paid), after);
+  };
+
+  /** Who slept over an earlier call of the row was taken for dead: has it brought the picture after all? */
+  const hasEndedLate = async (work: Work, n: number): Promise<boolean> => {
+    const open = new Set(work.calls.flatMap((call) => (call.closed ? [] : [call.n])));
+    if (open.size === 0) return false;
+    const story = (await work.output.calls.story(work.row.id)).filter((call) => call.n < n);
+    if (!story.some((call) => open.has(call.n) && call.closed?.picture)) return false;
+    work.calls = story;
+    return true;
   };
 
   /**

@@ -139,7 +139,11 @@ function leaveOut(kind: LeftOut, path: string): void {
 
 function notesOn({ others, links, outputs }: Found): Problem[] {
   return [
-    leftOut(others, 'no picture by its name', 'pictures end in .jpg, .jpeg, .png or .webp'),
+    leftOut(
+      others,
+      'no picture by its name',
+      'pictures end in .jpg, .jpeg, .png, .webp, .tif, .gif, .avif or .heic',
+    ),
     leftOut(links, 'a link', 'copy the pictures themselves into the folder, or write their paths into a CSV'),
     leftOut(outputs, "a folder of reshoot's results", 'nothing needs to be done'),
   ].flat();

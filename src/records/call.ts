@@ -70,12 +70,12 @@ export const callSchema = z.object({
   size: z.string(),
   ratio: z.enum(ratios),
   sources: z.array(sourceSchema),
-  /** What was done to its pictures before they were sent, in words; absent: nothing. */
-  changes: z.array(z.string()).optional(),
   /** The rule under which it was sent: what to do should its outcome stay unknown. */
   on_unknown: z.enum(['retry', 'hold']),
   /** Its row's name below the output, the extension left open; earlier versions did not write it. */
   output: z.string().optional(),
+  /** What was done to its pictures before they were sent, in words; absent: nothing. */
+  changes: z.array(z.string()).optional(),
   /** Another row's call, which paid for the picture. */
   paid_by: callNameSchema.optional(),
   /** Other rows' calls for the same, which may have been paid: should it bring a picture, that was perhaps paid for twice. */

@@ -14,6 +14,8 @@ export interface SimulatedCall {
   process: string;
   /** The beginning of the prompt; absent where the body was not read. */
   row?: string;
+  /** sha256 of the first picture's bytes, or of its address; likewise. */
+  reference?: string;
   /** The HTTP status that was sent; 0 where none was. */
   status: number;
   /** `succeeded`, the name of the fault or refusal, `cut_request`, `client_gone`, `stopped`; first `in_flight`. */

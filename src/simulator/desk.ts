@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { printable } from '../cells.ts';
@@ -69,7 +70,8 @@ export function createDesk(options: DeskOptions): Desk {
     const body = await readBody(request);
     if (countAt === 'body') count(account, call, random);
     const edit = readEdit(body);
-    Object.assign(call, { route: edit.route, row: printable(edit.prompt, 80) });
+    const { route, prompt, reference } = edit;
+    Object.assign(call, { route, row: printable(prompt, 80), reference: hash('sha256', reference) });
     const scripted = script(edit);
     const fault = scripted ? scripted.fault : likely;
     return fault && fault.when !== 'work' ? strike(fault, random) : work(edit, fault, account, random, stop);

@@ -274,7 +274,14 @@ function exitCodeOf(rows: Result[]): number {
   return has('failed') ? 6 : 0;
 }
 
-const toldCall = ({ n, route, account, started_at, closed }: CallRecord): Result['calls'][number] => ({
+const toldCall = ({
+  n,
+  route,
+  account,
+  started_at,
+  changes,
+  closed,
+}: CallRecord): Result['calls'][number] => ({
   n,
   route,
   account,
@@ -284,6 +291,7 @@ const toldCall = ({ n, route, account, started_at, closed }: CallRecord): Result
   outcome: closed?.outcome ?? 'unknown',
   charged: closed?.charged ?? 'unknown',
   error_code: closed ? (closed.picture ? null : (closed.error_code ?? 'bug')) : 'worker_lost',
+  ...(changes && { changes }),
 });
 
 const factsOf = ({

@@ -20,6 +20,7 @@ export interface CallRecord {
   size: string;
   ratio: string;
   sources: { kind: string; sha256?: string; url?: string; path?: string; mtimeMs?: number; ino?: number }[];
+  changes?: string[];
   paid_by?: { id: string; n: number };
   after?: { id: string; n: number }[];
   closed?: {
@@ -135,6 +136,7 @@ export interface Result extends Record<string, unknown> {
     outcome: string;
     charged: Charge;
     error_code: string | null;
+    changes?: string[];
   }[];
 }
 

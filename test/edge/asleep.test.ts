@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { openOutput, type Output } from '../../src/batch/output.ts';
 import type { JobResult } from '../../src/queue/worker.ts';
+import type { Call } from '../../src/records/call.ts';
+import { fingerprint } from '../../src/records/fingerprint.ts';
 import { planLine, type PlannedRow } from '../../src/records/runs.ts';
 import { callOf, endings, picture } from '../fixtures/call.ts';
 import { paperDesks, type PaperDesks } from '../fixtures/paper-desks.ts';
@@ -129,6 +131,32 @@ it('of two rows that both took the same on, since one was asleep, only one is se
   second.wake();
   await Promise.all([first.ended, ended]);
   expect(sent).toHaveLength(1);
+});
+
+it('a row whose earlier call was taken for lost is not sent where that has brought the picture meanwhile', async () => {
+  const { pictures, prompt, size, ratio } = rows[0]!;
+  const sources = pictures as Call['sources'];
+  const slept = callOf({
+    run: 'r1',
+    id: 'id 1',
+    n: 1,
+    origin,
+    sources,
+    fingerprint: fingerprint(origin, { prompt, size, ratio }, sources),
+  });
+  await output.calls.open(slept);
+  const next = createProcess('holds');
+  const ended = next.work(1);
+  await next.asleep;
+  const brought = { ...picture, output: '1.jpg', sha256: hash('sha256', 'late') };
+  await output.calls.close(slept, { ...endings.picture, picture: brought });
+  await writeFile(join(out, brought.output), 'late');
+  next.wake();
+  expect(await ended).toEqual({ is: 'done' });
+  expect(sent).toEqual([]);
+  const [first, second] = await output.calls.story('id 1');
+  expect(first?.closed).toMatchObject({ charged: 'yes' });
+  expect(second?.closed).toMatchObject({ outcome: 'not_sent', charged: 'no' });
 });
 
 it("a picture of a run that is over doesn't take the place of a newer one", async () => {
