@@ -93,6 +93,8 @@ module.exports = {
     door('pino', '^src/log\\.ts$'),
     door('yaml', '^src/commands/config-file\\.ts$', '^src/manifest/'),
     door('yauzl', '^src/manifest/'),
+    door('picomatch', '^src/manifest/'),
+    door('icc', '^src/image/'),
     door('saxes', '^src/manifest/'),
     door('jsonc-parser', '^src/manifest/'),
     door('log-update', '^src/commands/display/'),

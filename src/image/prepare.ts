@@ -136,7 +136,7 @@ function cannotDecode({ ext, mime }: Kind): string {
 }
 
 /** The libvips that comes with sharp lacks the decoder; one of the machine's own may have it. */
-export function decodesHeic(): boolean {
+function decodesHeic(): boolean {
   return sharp.format.heif.input.fileSuffix?.includes('.heic') ?? false;
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Dirent } from 'node:fs';
 import { lstat, opendir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import picomatch from 'picomatch';
 import { printable } from '../cells.ts';
 import { systemCode, UsageError } from '../errors.ts';
 import { KeyTable } from '../key-table.ts';
@@ -41,11 +42,22 @@ interface LeftOut {
   first: string;
 }
 
+/** The pictures of a glob pattern such as `photos/**\/*.jpg` as a table; undefined: it is no pattern. @throws as `openFolder` */
+export async function openGlob(pattern: string): Promise<Table | undefined> {
+  const { base, glob, isGlob } = picomatch.scan(pattern);
+  if (!isGlob) return undefined;
+  return openFolder(base === '' ? '.' : base, picomatch(glob));
+}
+
 /**
  * All pictures of a folder and the folders in it as a table: a record a picture, by name, numbers in names by their value.
+ * @param isWanted by its path below the folder; others are passed over
  * @throws UsageError where it can't be read, is an output of reshoot's, or has no pictures
  */
-export async function openFolder(folder: string): Promise<Table> {
+export async function openFolder(
+  folder: string,
+  isWanted: (path: string) => boolean = () => true,
+): Promise<Table> {
   const none: LeftOut = { count: 0, first: '' };
   const found: Found = {
     pictures: createPathSorter(mostHeld),
@@ -58,7 +70,7 @@ export async function openFolder(folder: string): Promise<Table> {
       `${printable(folder)} is an output of reshoot's, so its pictures are results: name the folder of the originals`,
     );
   }
-  await walk(folder, '', found);
+  await walk(folder, '', found, isWanted);
   const pictures = named(found.pictures.drain());
   const notes = notesOn(found);
   if (pictures.length === 0) {
@@ -99,20 +111,26 @@ async function* readRecords(pictures: Iterable<Named>): AsyncGenerator<TableReco
   yield records;
 }
 
-async function walk(root: string, below: string, found: Found): Promise<void> {
+async function walk(
+  root: string,
+  below: string,
+  found: Found,
+  isWanted: (path: string) => boolean,
+): Promise<void> {
   const folders: string[] = [];
   for await (const entry of list(join(root, below))) {
     if (litter.test(entry.name)) continue;
     const path = below === '' ? entry.name : `${below}/${entry.name}`;
     // A link can lead anywhere, or to a picture that is read anyway.
-    if (entry.isSymbolicLink()) leaveOut(found.links, path);
-    else if (entry.isDirectory()) folders.push(path);
+    if (entry.isDirectory()) folders.push(path);
+    else if (!isWanted(path)) continue;
+    else if (entry.isSymbolicLink()) leaveOut(found.links, path);
     else if (entry.isFile() && pictureExtension.test(entry.name)) found.pictures.add(path);
     else leaveOut(found.others, path);
   }
   for (const path of folders) {
     if (await isOutput(join(root, path))) leaveOut(found.outputs, path);
-    else await walk(root, path, found);
+    else await walk(root, path, found, isWanted);
   }
 }
 

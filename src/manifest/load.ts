@@ -5,7 +5,7 @@ import { UsageError } from '../errors.ts';
 import { knownColumns } from './columns.ts';
 import { openCsv } from './csv.ts';
 import { openDocument } from './document.ts';
-import { openFolder } from './folder.ts';
+import { openFolder, openGlob } from './folder.ts';
 import { readJsonDocument } from './json-document.ts';
 import { openJsonLines } from './json-lines.ts';
 import type { ManifestOptions } from './options.ts';
@@ -44,12 +44,19 @@ export async function loadTable(file: string, options: ManifestOptions): Promise
       throw new UsageError(`standard input: say what it is with --format, ${listed}`);
     return loadSource(await openStandardInput(), nameOfManifest(file), options);
   }
+  const pictures = await openPictures(file);
+  if (pictures) return { table: pictures, retry: false, expectUnchanged: () => Promise.resolve() };
   const facts = await orUsage(file, stat(file));
-  if (facts.isDirectory()) {
-    return { table: await openFolder(file), retry: false, expectUnchanged: () => Promise.resolve() };
-  }
+
   if (!facts.isFile()) throw new UsageError(`${printable(file)} is no ordinary file: save it as a .csv file`);
   return loadSource(await openSource(file), file, options);
+}
+
+/** A folder of pictures, or a pattern of their names; undefined: neither. */
+async function openPictures(file: string): Promise<Table | undefined> {
+  const facts = await stat(file).catch(() => undefined);
+  if (!facts) return openGlob(file);
+  return facts.isDirectory() ? openFolder(file) : undefined;
 }
 
 async function loadSource(

@@ -13,7 +13,7 @@ import type { Flaw } from './problem.ts';
 export type Found = Picture | Flaw;
 
 /** A picture's path, or its content. */
-export type Subject = string | Buffer;
+type Subject = string | Buffer;
 
 /** What will be done to each picture before it is sent, in words, or why it can't be sent; in their order. */
 export type Inspect = (pictures: Subject[]) => Promise<(string[] | Flaw)[]>;
@@ -21,12 +21,8 @@ export type Inspect = (pictures: Subject[]) => Promise<(string[] | Flaw)[]>;
 /** A picture, and what will be done to it before it is sent. */
 export type Inspected = { picture: Picture; changes: string[] } | Flaw;
 
-const megabyte = 1_000_000;
 /** Hints read a folder each; a manifest with a wrong root would read one for every row. */
 const mostHints = 20;
-
-/** A number of bytes for a message. */
-export const inMegabytes = (bytes: number): string => `${(bytes / megabyte).toFixed(1)} MB`;
 
 /** A picture that is a file, of which it isn't known whether it is sound. */
 type FilePicture = Extract<Picture, { kind: 'file' }>;
@@ -38,7 +34,7 @@ export interface RowFiles {
 }
 
 /** Is this very file known to be a sound picture of the row? */
-export type IsKnown = (id: string, picture: FilePicture) => Promise<boolean>;
+type IsKnown = (id: string, picture: FilePicture) => Promise<boolean>;
 
 /** Files that many rows name are looked at once, if not too many others lie between them. */
 const mostSeen = 1000;

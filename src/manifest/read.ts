@@ -85,7 +85,9 @@ export async function readManifest(
   const table = options.eachPicture ? eachPicture(loaded.table, columns) : loaded.table;
   const remarks = createTally();
   const ids = createIds();
-  const teller = createTeller(nameOfManifest(file), sink);
+  // Of a pattern the pictures' names go on from its folder.
+  const named = table.folder ?? nameOfManifest(file);
+  const teller = createTeller(named, sink);
   const readPictures = createPictureReader({
     root: resolve(table.folder ?? options.imageRoot ?? dirname(file)),
     isKnown: sink.isKnown?.bind(sink),
@@ -112,7 +114,7 @@ export async function readManifest(
     const block = await readBlock(records);
     await teller.tellWhole(block.whole);
     await teller.tell(block.problems);
-    await sink.rows(block.rows.map(({ row, record }) => ({ row, place: placeIn(file, record) })));
+    await sink.rows(block.rows.map(({ row, record }) => ({ row, place: placeIn(named, record) })));
     rows += records.length;
   };
 

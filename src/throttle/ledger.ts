@@ -62,7 +62,7 @@ export interface Ledger {
 }
 
 /** Reads a run's books from its records; again, where credits moved or were lost meanwhile. */
-export type ReadBooks = () => Books | Promise<Books>;
+type ReadBooks = () => Books | Promise<Books>;
 
 /** What Redis knew before the records were read. */
 interface Glance {

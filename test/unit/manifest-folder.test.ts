@@ -49,6 +49,20 @@ describe('a folder of pictures', () => {
     ]);
   });
 
+  it('can be a pattern of names, which keeps ids and says where it finds fault', async () => {
+    const folder = make(['a-front.jpg', 'a-back.jpg', 'sub/b-front.JPG', 'notes.txt']);
+    add(folder, ['sub/c-front.jpg'], '%PDF-1.7');
+    const { rows, findings, manifest } = await read(join(folder, '**/*-front.{jpg,JPG}'));
+    expect(rows.map(({ id }) => id)).toEqual(['a-front', 'sub/b-front', 'sub/c-front']);
+    expect(findings.map(({ file }) => file)).toEqual([join(folder, 'sub/c-front.jpg')]);
+    expect(manifest.notes.map(({ problem }) => problem).join()).not.toContain('notes.txt');
+    await expect(read(join(folder, '*.webp'))).rejects.toThrow('no picture in this folder');
+    await expect(read(join(folder, 'nowhere/*.jpg'))).rejects.toThrow('cannot be read (ENOENT)');
+    // A file of that very name is no pattern.
+    const named = make(['m[1].csv'], 'id,image\n');
+    await expect(read(join(named, 'm[1].csv'))).resolves.toMatchObject({ rows: [] });
+  });
+
   it('keeps every id when a picture comes into it', async () => {
     const folder = make(['shoe.jpg', 'red/shoe.jpg', 'z.png']);
     const before = await ids(folder);
