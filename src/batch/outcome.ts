@@ -49,7 +49,9 @@ function concluded(evidence: Evidence): Conclusion {
   // What a run was told to do again says nothing of the rows that it left out.
   const told = row.selected ? rules : { ...rules, force: false, again: false };
   const verdict = judge(row.route, calls, known && fingerprint(origin, row, known), told);
-  if (verdict.is === 'done') return withPicture('skipped', row, verdict.call);
+  // The run was stopped, or the row left out, before its picture was put at another name.
+  if (verdict.is === 'done')
+    return { ...withPicture('skipped', row, verdict.call), ...whereTold(verdict.call) };
   const last = own.findLast(isAttempt);
   if (verdict.is === 'due') return interrupted(evidence, last);
   return withFailure(verdict.is, verdict.call);
@@ -94,6 +96,9 @@ function doubleNote({ after: [first] = [] }: Call): string {
     ? `note: row "${printable(first.id, 80)}" asked for the same before, and its call ${first.n} may have been paid too`
     : '';
 }
+
+const whereTold = ({ closed }: Call): Pick<Conclusion, 'output'> =>
+  closed?.picture ? { output: closed.picture.output } : {};
 
 /** A paid picture that isn't quite what was asked for is kept and said. */
 function noteOn(

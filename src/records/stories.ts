@@ -99,6 +99,12 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
     return now;
   };
 
+  /** Where a disk's dates are coarse, another file of the same length looks like the one that is known. */
+  const forget = (): void => {
+    clearTimeout(last?.forget);
+    [last, held] = [undefined, undefined];
+  };
+
   const lookInto = async (bucket: string, { index, fresh, stale }: Look): Promise<void> => {
     for (const { name, changedMs } of await files.dated(bucketFolder(bucket))) {
       if (!isKey.test(name)) continue;
@@ -110,7 +116,7 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
 
   return {
     async stories(oldestMs: number): Promise<Stories> {
-      return viewOf(await look(oldestMs), files, readFolder);
+      return viewOf(await look(oldestMs), files, readFolder, forget);
     },
 
     /** How the records are now, as `Stories.state` tells it, without a look at more than the buckets. */
@@ -130,6 +136,7 @@ export function createLookout(files: RecordFiles, readFolder: ReadFolder) {
       const settled = new Map<string, number>();
       try {
         await files.write(indexName, newLines(now, ids, settled, files, readFolder));
+        forget();
       } catch (error) {
         // Somebody else was quicker, and theirs is no worse.
         if ((await indexState(files)) !== now.index.state) return undefined;
@@ -158,7 +165,8 @@ async function foldersIn(files: RecordFiles, parent: string): Promise<string[]> 
   return names.filter((name) => name.endsWith('/')).map((name) => name.slice(0, -1));
 }
 
-function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories {
+/** @param forget is told where the index turns out to be another */
+function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder, forget: () => void): Stories {
   const { index, fresh, stale, buckets } = now;
   const window = createWindow(files, indexName);
   const asked = new Uint8Array(index.count);
@@ -177,7 +185,10 @@ function viewOf(now: Look, files: RecordFiles, readFolder: ReadFolder): Stories 
       if (fresh[line] === 0 || !wanted(line)) continue;
       const bytes = await bytesOf(line);
       const head = readHead(bytes);
-      if (!head || index.lines.get(head.key) !== line) throw new SurroundingsError(replaced);
+      if (!head || index.lines.get(head.key) !== line) {
+        forget();
+        throw new SurroundingsError(replaced);
+      }
       const calls = readCalls(bytes, head.key) ?? (await readFolder(head.key));
       if (calls[0]) yield { id: calls[0].id, calls };
     }
