@@ -452,6 +452,18 @@ describe('stories', () => {
     await expect(listOf(others.all())).rejects.toThrow('was replaced by another process');
   });
 
+  it('are read anew where another index of the same length and date has come in its place', async () => {
+    const date = new Date(1_760_000_000_000);
+    await utimes(index(), date, date);
+    const first = await calls.stories();
+    const lines = (await readFile(index(), 'utf8')).trimEnd().split('\n');
+    await writeFile(index(), `${lines.toReversed().join('\n')}\n`);
+    await utimes(index(), date, date);
+    await expect(listOf((await calls.stories()).all())).rejects.toThrow('was replaced by another process');
+    expect(await listOf((await calls.stories()).all())).toHaveLength(3);
+    expect(await first.of('chair')).toHaveLength(1);
+  });
+
   it('are not sealed where their index can not be written', async () => {
     await calls.open(callOf({ n: 2 }));
     const write = () => Promise.reject(new Error('no room on the disk'));

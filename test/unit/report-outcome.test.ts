@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { outcomeOf, type Evidence } from '../../src/batch/outcome.ts';
+import type { Call } from '../../src/records/call.ts';
+import { fingerprint } from '../../src/records/fingerprint.ts';
 import { callOf, endings } from '../fixtures/call.ts';
 
 const row = {
@@ -61,5 +63,21 @@ describe('outcomeOf a row without a picture', () => {
       errorCode: 'server_error',
       errorMessage: 'said so',
     });
+  });
+});
+
+it('a row that was done before stands where its picture was put, not where the plan would have put it', () => {
+  const sources: Call['sources'] = [];
+  const done = callOf({
+    run: 'r1',
+    origin: 'http://127.0.0.1',
+    sources,
+    fingerprint: fingerprint('http://127.0.0.1', row, sources),
+    closed: endings.picture,
+  });
+  const renamed = { ...row, selected: true, output: 'elsewhere/a.{ext}' };
+  expect(outcomeOf(evidence({ row: renamed, calls: [done] }))).toMatchObject({
+    status: 'skipped',
+    output: endings.picture.picture?.output,
   });
 });
