@@ -74,7 +74,9 @@ function program(io: Io, tuning: Tuning, done: (code: ExitCode) => void): Comman
 
   const plan = (name: string): Command =>
     planFlags(
-      cli.command(name).argument('<manifest>', 'a CSV, TSV or JSON Lines file, or a folder of pictures'),
+      cli
+        .command(name)
+        .argument('<manifest>', 'a CSV, TSV, JSON, YAML or XLSX file, - or a folder of pictures'),
     ).hook('preAction', (_, command) => applyConfig(command, io));
   plan('check')
     .description('read and validate everything, say what it would cost; spends nothing')
@@ -225,7 +227,8 @@ const examples: Record<string, string> = {
   doctor: 'reshoot doctor -o out',
 };
 
-function planFlags(command: Command): Command {
+/** The options of `check`, `run` and `submit`, which `reshoot.yaml` may hold as well. */
+export function planFlags(command: Command): Command {
   const repeat = (value: string, before: string[]): string[] => [...before, value];
   command
     .option('-o, --output <URI>', 'folder for pictures, records and the report')

@@ -34,11 +34,13 @@ interface ConfigurableCommand {
 type Settings = Map<string, string | boolean | string[]>;
 
 /** What only the file can say: as an option it would be given anew with every command. */
-const fileSettings: readonly KnownOption[] = ['maxCreditsPerDay', 'timeZone', 'creditPrice'].map((name) => ({
-  name: () => name,
-  attributeName: () => name,
-  isBoolean: () => false,
-}));
+export const fileSettings: readonly KnownOption[] = ['maxCreditsPerDay', 'timeZone', 'creditPrice'].map(
+  (name) => ({
+    name: () => name,
+    attributeName: () => name,
+    isBoolean: () => false,
+  }),
+);
 
 /** Of two that exclude each other the command line's wins. */
 const rivals: Record<string, string> = { quiet: 'verbose', verbose: 'quiet' };

@@ -8,7 +8,7 @@ export const fields = ['id', 'image', 'prompt', 'size', 'ratio', 'route', 'outpu
 export type Field = (typeof fields)[number];
 
 /** In order of preference where a table has several of them. */
-const aliases: Record<Field, string[]> = {
+export const aliases: Record<Field, string[]> = {
   id: ['id', 'sku', 'custom_id', 'external_id', 'handle', 'g:id', '编号', '货号'],
   image: ['image', 'image_url', 'image_link', 'image src', 'source', 'url', 'image_urls', '图片', '主图'],
   prompt: ['prompt', '提示词'],
