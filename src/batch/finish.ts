@@ -6,7 +6,8 @@ import { writeReport, type Put, type ReportInput } from '../report/write.ts';
 import type { BookedCall } from '../report/books.ts';
 import type { ReportRow } from '../report/rows.ts';
 import { createTally, type RunFacts, type Summary } from '../report/summary.ts';
-import { callId, isCopy, keyOf } from '../records/call.ts';
+import { callId, isCopy, keyOf, type Call } from '../records/call.ts';
+import { fingerprint, knownSources } from '../records/fingerprint.ts';
 import { textLines } from '../records/lines.ts';
 import type { PlannedRow, Seal, Stop } from '../records/runs.ts';
 import type { Stories } from '../records/stories.ts';
@@ -69,11 +70,16 @@ async function bringHome({ storage, calls, runs }: Output, id: string): Promise<
   const spooled = await spooledCalls(storage);
   if (spooled.size === 0) return;
   const keys = new Set([...spooled].map((call) => call.replace(/-\d+$/, '')));
+  const { origin } = await runs.read(id);
   for await (const { read } of rowsOf(runs.plan(id))) {
     const row = read();
     if (!row.selected || row.invalid !== undefined || row.repeats || !keys.has(keyOf(row.id))) continue;
     const story = await calls.story(row.id);
-    const brought = story.findLast((call) => call.run === id && call.closed?.picture);
+    const sources = knownSources(row.pictures, story);
+    const paid = sources && fingerprint(origin, row, sources);
+    // An earlier run's call may have ended since, and this run was stopped before it came to the row.
+    const isWanted = (call: Call): boolean => call.run === id || call.fingerprint === paid;
+    const brought = story.findLast((call) => call.closed?.picture && isWanted(call));
     const picture = brought?.closed?.picture;
     if (!brought || !picture || !spooled.has(callId(brought))) continue;
     try {

@@ -101,7 +101,7 @@ function* checkLeftovers(
   commands: readonly Command[],
 ): Generator<Violation> {
   const left = (said: string): Violation => ({ invariant: 'I9', said: `${told.folder}: ${said}` });
-  const wasKilled = commands.some(({ killed }) => killed);
+  const wasKilled = commands.some(({ killed, signal }) => killed || signal === 'SIGKILL');
   const calls = new Map(records.map((call) => [answerOf(call), call]));
   const settled = settledIn(told);
   for (const name of told.files.keys()) {
