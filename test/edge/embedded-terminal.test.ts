@@ -93,8 +93,9 @@ it('Ctrl-C in a terminal reaches neither the embedded Redis nor the decoder: cal
   const terminal = inTerminal(['run', await rig.manifest(prompts(30)), ...small]);
   try {
     let decoder: number | undefined;
-    await until(async () => (decoder ??= await decoderOf(terminal.pid())) !== undefined);
+    // The helper that looked at the manifest's pictures is gone by then.
     await until(() => rig.atWork() >= 3);
+    await until(async () => (decoder ??= await decoderOf(terminal.pid())) !== undefined);
     const { pid } = await server();
     const run = await familyOf(terminal.pid());
     expect(run.terminal).not.toBe(0);

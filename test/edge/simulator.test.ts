@@ -108,6 +108,7 @@ describe('a good call', () => {
         route: 2,
         process: '4711',
         row: 'on a wooden table',
+        reference: expect.stringMatching(/^[0-9a-f]{64}$/),
         status: 200,
         outcome: 'succeeded',
         charged: true,
