@@ -82,11 +82,15 @@ async function bringHome({ storage, calls, runs }: Output, id: string): Promise<
     const brought = story.findLast((call) => call.closed?.picture && isWanted(call));
     const picture = brought?.closed?.picture;
     if (!brought || !picture || !spooled.has(callId(brought))) continue;
+    // Where an earlier run's picture is, its record tells: the row's new name is the next run's affair.
+    const named = brought.run === id ? row : { ...row, output: picture.output };
     try {
-      if (await place(storage, brought, picture, row, story))
+      if (await place(storage, brought, picture, named, story))
         await rm(spoolFiles(storage, brought).bin, { force: true });
     } catch (error) {
       if (!(error instanceof EditError)) throw error;
+      // It stays in the spool.
+      if (brought.run !== id) continue;
       const told = { error_code: error.code, error_message: error.message };
       await runs.note(id, { row: row.row, status: 'failed', ...told, sources: [] });
     }
