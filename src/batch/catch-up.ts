@@ -2,7 +2,8 @@ import { rm } from 'node:fs/promises';
 import type { Log } from '../log.ts';
 import type { Row } from '../model.ts';
 import { isSame, livesHere, self, type Owner } from '../owner.ts';
-import { callId, chargeOf, isCopy, type Call } from '../records/call.ts';
+import { callId, isCopy, type Call } from '../records/call.ts';
+import { book } from './book.ts';
 import type { Throttle } from '../throttle/throttle.ts';
 import type { Caller } from './call.ts';
 import { overAt } from './in-flight.ts';
@@ -38,20 +39,13 @@ export function createCatchUp(
     return Date.now() < overAt(call, sentBy);
   };
 
-  /** Gives back or counts the credit that a call of another process still holds. */
-  const book = async (call: Call): Promise<void> => {
-    const slot = { run: call.run, call: callId(call), account: call.account };
-    const sent = call.closed?.error_code !== 'not_sent';
-    await throttle.settle(slot, { charged: chargeOf(call), unusable: undefined, answered: false, sent });
-  };
-
   return async (run, id, output, named) => {
     const calls = await output.calls.story(id);
     const caughtUp: Call[] = [];
     for (const call of calls) {
       if (call.closed) {
         // Its process may have died between the record and the books; what is booked already stays as it is.
-        if (call.run === run && !isCopy(call)) await book(call);
+        if (call.run === run && !isCopy(call)) await book(throttle, call);
         caughtUp.push(call);
         continue;
       }
@@ -67,7 +61,7 @@ export function createCatchUp(
       if (isSame(call.owner, self) || livesHere(call.owner) === false) await rm(part, { force: true });
       const name = id === named.id ? named.output : (call.output ?? named.output);
       const adopted = await caller.adopt(output, { output: name }, call);
-      if (call.run === run) await book(adopted);
+      if (call.run === run) await book(throttle, adopted);
       caughtUp.push(adopted);
     }
     return caughtUp;

@@ -1,5 +1,5 @@
-import { callId, chargeOf } from '../records/call.ts';
 import type { Throttle } from '../throttle/throttle.ts';
+import { book } from './book.ts';
 import type { Desks } from './desks.ts';
 import { overAt, overMs } from './in-flight.ts';
 import type { Outputs } from './outputs.ts';
@@ -20,9 +20,7 @@ export function createSweep(
       for (const name of await ledger.lingering(run, overMs(facts))) {
         const call = await output.calls.named(name);
         if (!call || call.run !== run || (!call.closed && Date.now() < overAt(call, facts))) continue;
-        const slot = { run, call: callId(call), account: call.account };
-        const sent = call.closed?.error_code !== 'not_sent';
-        await throttle.settle(slot, { charged: chargeOf(call), unusable: undefined, answered: false, sent });
+        await book(throttle, call);
       }
     }
   };
